@@ -1,0 +1,130 @@
+//! A device: identity, credential, state, gateway parent.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+
+use serde::{Deserialize, Serialize};
+
+use crate::session::Presence;
+use crate::{DeviceId, Map, ProductId, Secret, SpaceId, Timestamp, Value};
+
+/// One device, as registered.
+#[derive(Clone)]
+pub struct Device {
+    /// Unique in the instance.
+    pub id: DeviceId,
+    /// Tenant.
+    pub space: SpaceId,
+    /// Its product.
+    pub product: ProductId,
+    /// The vendor's name inside the product: DeviceName, node_id or MAC.
+    pub node: Box<str>,
+    /// Display name.
+    pub name: Box<str>,
+    /// Device secret as the vendor shows it; absent while only pre-registered.
+    pub secret: Option<Secret>,
+    /// Digest of the device's certificate.
+    pub fingerprint: Option<Fingerprint>,
+    /// The gateway it is attached to.
+    pub gateway: Option<DeviceId>,
+    /// A frozen device may not log in.
+    pub frozen: bool,
+    /// What the device told about itself (`fw_version`, hardware, MAC, …).
+    pub info: Map<String, Value>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it logged in first.
+    pub activated_at: Option<Timestamp>,
+}
+
+/// State of a device as the APIs show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Status {
+    /// Never logged in.
+    Inactive,
+    /// Has a live session.
+    Online,
+    /// Had a session.
+    Offline,
+    /// May not log in.
+    Frozen,
+}
+
+impl Device {
+    /// Returns the state to show.
+    pub fn status(&self, presence: &Presence) -> Status {
+        match (self.frozen, presence.online, self.activated_at) {
+            (true, _, _) => Status::Frozen,
+            (false, true, _) => Status::Online,
+            (false, false, Some(_)) => Status::Offline,
+            (false, false, None) => Status::Inactive,
+        }
+    }
+}
+
+/// SHA-1 (20 bytes) or SHA-256 (32 bytes) of a DER certificate.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum Fingerprint {
+    /// SHA-1; what older vendor consoles show.
+    Sha1([u8; 20]),
+    /// SHA-256.
+    Sha256([u8; 32]),
+}
+
+impl Fingerprint {
+    /// Parses 40 or 64 hex digits; case and colons do not matter.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut bytes = [0u8; 32];
+        let mut n = 0;
+        for digit in text.chars().filter(|&c| c != ':') {
+            let digit = digit.to_digit(16)? as u8;
+            *bytes.get_mut(n / 2)? |= if n % 2 == 0 { digit << 4 } else { digit };
+            n += 1;
+        }
+        match n {
+            40 => Some(Self::Sha1(*bytes.first_chunk()?)),
+            64 => Some(Self::Sha256(bytes)),
+            _ => None,
+        }
+    }
+
+    /// Returns the digest.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Sha1(bytes) => bytes,
+            Self::Sha256(bytes) => bytes,
+        }
+    }
+}
+
+impl core::fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.as_bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl core::fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(&format!("{self}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn fingerprints_ignore_case_and_colons() {
+        let sha1 = "AB:cd:".repeat(10);
+        let parsed = Fingerprint::parse(sha1.trim_end_matches(':')).expect("sha1");
+        assert_eq!(parsed.to_string(), "abcd".repeat(10));
+        assert!(Fingerprint::parse(&"0".repeat(64)).is_some());
+        for bad in ["", "abc", &"0".repeat(41), &"0".repeat(66), "xyz"] {
+            assert_eq!(Fingerprint::parse(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! What devices say and what the platform says to them, in canonical words.
+//!
+//! A dialect turns wire messages into [`Uplink`]s and [`Downlink`]s into wire messages. Every
+//! uplink that the device expects an answer to gets exactly one [`Answer`], after its effect is
+//! durable.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use crate::code::Code;
+use crate::product::Level;
+use crate::shadow::{Shadow, Values};
+use crate::{Map, RequestId, Timestamp, Value};
+
+/// Something a device said.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Uplink {
+    /// Property values.
+    Report {
+        /// Values by service, already canonical.
+        services: Vec<(Box<str>, Values)>,
+        /// Keys or values that do not fit the model: key and what is wrong. The rest is stored.
+        rejected: Vec<(Box<str>, Box<str>)>,
+    },
+    /// Facts about the device itself: `fw_version`, `module_version`, `mac`, …
+    Info(Map<String, Value>),
+    /// It asks for its shadow.
+    ReadShadow,
+    /// It has taken note of everything desired.
+    ClearDesired,
+    /// Things that happened, oldest first.
+    Events(Vec<Occurrence>),
+    /// It answers a [`Downlink`].
+    Response {
+        /// The request it answers; `None` when its mark is not one of ours.
+        request: Option<RequestId>,
+        /// The result.
+        response: Response,
+    },
+    /// It presents a bind token.
+    BindToken {
+        /// The token; a secret until it is used.
+        token: TokenText,
+        /// Stage times the device measured itself, in its own order.
+        stages: Vec<DeviceStage>,
+        /// Provisioning method it says it used, such as `SoftAP`.
+        method: Option<Box<str>>,
+    },
+    /// Its user asked it to leave its owner.
+    Unbind,
+    /// It asks for the time.
+    Time,
+    /// It asks how much it should log.
+    LogLevel,
+    /// It asks for its remote configuration.
+    Config,
+    /// Opaque bytes.
+    Message {
+        /// The channel: `raw`, `custom`, …
+        channel: Box<str>,
+        /// The bytes.
+        payload: Bytes,
+    },
+    /// Log records it uploaded, secrets already masked.
+    Logs(Vec<Box<str>>),
+    /// A gateway speaks of its sub-devices.
+    SubDevices(SubDevices),
+    /// Understood as the vendor's, of no meaning to this platform; `what` names it.
+    Ignored {
+        /// Vendor's name of it.
+        what: Box<str>,
+    },
+    /// Not understood.
+    Malformed {
+        /// Stable code.
+        code: Code,
+        /// What is wrong and where; never a secret.
+        detail: Box<str>,
+    },
+}
+
+/// A bind token as text; it does not print.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TokenText(pub crate::Secret);
+
+impl core::fmt::Debug for TokenText {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("TokenText")
+    }
+}
+
+/// One event of the thing model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Occurrence {
+    /// Service id.
+    pub service: Box<str>,
+    /// Event id.
+    pub event: Box<str>,
+    /// How bad.
+    pub level: Level,
+    /// When, by the device's clock, or when it arrived.
+    pub at: Timestamp,
+    /// Canonical parameters.
+    pub params: Map<String, Value>,
+}
+
+/// A device's answer to a [`Downlink`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Response {
+    /// The device's own result code; 0 is success.
+    pub code: i64,
+    /// The device's words.
+    pub status: Box<str>,
+    /// Canonical output.
+    pub output: Map<String, Value>,
+    /// Opaque output of an opaque request.
+    pub payload: Bytes,
+}
+
+/// A stage mark measured by the device, relative to its own clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceStage {
+    /// Canonical name, see [`crate::attempt::Stage`].
+    pub name: &'static str,
+    /// The device's tick; only differences mean something.
+    pub tick_ms: i64,
+}
+
+/// What a gateway says of its sub-devices.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SubDevices {
+    /// They are reachable.
+    Online(Vec<SubDevice>),
+    /// They are not.
+    Offline(Vec<SubDevice>),
+    /// It wants them attached; each with proof.
+    Bind(Vec<SubDeviceProof>),
+    /// It wants them detached.
+    Unbind(Vec<SubDevice>),
+    /// It asks which are attached.
+    List,
+}
+
+/// A sub-device by the vendor's names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubDevice {
+    /// Product id.
+    pub product: Box<str>,
+    /// Node id.
+    pub node: Box<str>,
+}
+
+/// A sub-device with the signature its gateway made; the dialect checks it against the secret.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SubDeviceProof {
+    /// Which.
+    pub device: SubDevice,
+    /// Opaque to the core; the dialect that made it verifies it.
+    pub proof: Map<String, Value>,
+}
+
+/// What the platform answers to an [`Uplink`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// Done and durable.
+    Done,
+    /// Done for the most part; the text says what was left out.
+    Partly {
+        /// Stable code.
+        code: Code,
+        /// What was left out.
+        detail: Box<str>,
+    },
+    /// Not done; nothing changed.
+    Refused {
+        /// Stable code.
+        code: Code,
+        /// Why, for people.
+        detail: Box<str>,
+    },
+    /// The shadow it asked for.
+    Shadow(Box<Shadow>),
+    /// The time it asked for.
+    Time {
+        /// When the question arrived.
+        received: Timestamp,
+        /// When the answer leaves.
+        sent: Timestamp,
+    },
+    /// 0 off, 1 error, 2 warning, 3 information, 4 debug.
+    LogLevel(u8),
+    /// Its remote configuration, if there is one.
+    Config(Option<Value>),
+    /// One result per sub-device asked about, in order.
+    SubDevices(Vec<(SubDevice, Result<(), Code>)>),
+}
+
+/// Something the platform says to a device.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Downlink {
+    /// Set properties of one service.
+    SetProperties {
+        /// Service id.
+        service: Box<str>,
+        /// Canonical values, already checked against the model.
+        properties: Map<String, Value>,
+    },
+    /// Ask for properties of one service; empty means all.
+    GetProperties {
+        /// Service id.
+        service: Box<str>,
+        /// Property ids.
+        properties: Vec<Box<str>>,
+    },
+    /// Do something.
+    Command {
+        /// Service id.
+        service: Box<str>,
+        /// Command id.
+        command: Box<str>,
+        /// Canonical parameters, already checked against the model.
+        params: Map<String, Value>,
+    },
+    /// Opaque bytes.
+    Message {
+        /// The channel: `raw`, `custom`, `broadcast`, …
+        channel: Box<str>,
+        /// The bytes.
+        payload: Bytes,
+    },
+    /// Opaque bytes that want opaque bytes back (RRPC).
+    Call(Bytes),
+    /// The owner gave it up: erase what is the owner's.
+    Unbound,
+    /// How much it should log from now on.
+    LogLevel(u8),
+    /// New remote configuration.
+    Config(Value),
+    /// To a gateway: these were attached or detached.
+    SubDevicesChanged {
+        /// Attached or detached.
+        attached: bool,
+        /// Which.
+        devices: Vec<SubDevice>,
+    },
+    /// To a gateway: start or stop looking for sub-devices.
+    SearchSubDevices {
+        /// Start or stop.
+        start: bool,
+    },
+}
+
+impl Uplink {
+    /// Returns the name used in trace and metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Report { .. } => "report",
+            Self::Info(_) => "info",
+            Self::ReadShadow => "read_shadow",
+            Self::ClearDesired => "clear_desired",
+            Self::Events(_) => "event",
+            Self::Response { .. } => "response",
+            Self::BindToken { .. } => "bind_token",
+            Self::Unbind => "unbind",
+            Self::Time => "time",
+            Self::LogLevel => "log_level",
+            Self::Config => "config",
+            Self::Message { .. } => "message",
+            Self::Logs(_) => "logs",
+            Self::SubDevices(SubDevices::Online(_)) => "sub_online",
+            Self::SubDevices(SubDevices::Offline(_)) => "sub_offline",
+            Self::SubDevices(SubDevices::Bind(_)) => "sub_bind",
+            Self::SubDevices(SubDevices::Unbind(_)) => "sub_unbind",
+            Self::SubDevices(SubDevices::List) => "sub_list",
+            Self::Ignored { .. } => "ignored",
+            Self::Malformed { .. } => "malformed",
+        }
+    }
+}
+
+impl Downlink {
+    /// Returns the name used in trace and metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::SetProperties { .. } => "set_properties",
+            Self::GetProperties { .. } => "get_properties",
+            Self::Command { .. } => "command",
+            Self::Message { .. } => "message",
+            Self::Call(_) => "call",
+            Self::Unbound => "unbound",
+            Self::LogLevel(_) => "log_level",
+            Self::Config(_) => "config",
+            Self::SubDevicesChanged { .. } => "sub_changed",
+            Self::SearchSubDevices { .. } => "sub_search",
+        }
+    }
+
+    /// Returns how long the device gets by default, `None` when it never answers.
+    pub fn deadline(&self) -> Option<Duration> {
+        match self {
+            Self::SetProperties { .. }
+            | Self::GetProperties { .. }
+            | Self::Command { .. }
+            | Self::Call(_) => Some(crate::limit::COMMAND_DEADLINE),
+            Self::Message { .. }
+            | Self::Unbound
+            | Self::LogLevel(_)
+            | Self::Config(_)
+            | Self::SubDevicesChanged { .. }
+            | Self::SearchSubDevices { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Every limit of the domain, by name. Operators change those that have a config key.
+
+use core::time::Duration;
+
+/// Longest product, device or node identifier, bytes.
+pub const ID_BYTES_MAX: usize = 128;
+/// Longest display name, bytes.
+pub const NAME_BYTES_MAX: usize = 256;
+/// Largest message payload accepted from a device, bytes.
+pub const PAYLOAD_BYTES_MAX: usize = 256 * 1024;
+/// Largest reported plus desired state of one device, bytes of JSON.
+pub const SHADOW_BYTES_MAX: usize = 64 * 1024;
+/// Deepest nesting of a property value.
+pub const VALUE_DEPTH_MAX: usize = 8;
+/// Largest thing model document, bytes.
+pub const MODEL_BYTES_MAX: usize = 1024 * 1024;
+/// Life of a bind token. Must exceed a device's 300 s provisioning time-out (Tencent §6.4).
+pub const BIND_TOKEN_LIFE: Duration = Duration::from_secs(600);
+/// Unexpired bind tokens of one user.
+pub const BIND_TOKENS_PER_USER_MAX: usize = 32;
+/// Guests that share one device.
+pub const GUESTS_PER_DEVICE_MAX: usize = 32;
+/// An attempt without an ending is closed as timed out after this.
+pub const ATTEMPT_LIFE: Duration = Duration::from_secs(900);
+/// Stage marks kept per attempt.
+pub const ATTEMPT_STAGES_MAX: usize = 64;
+/// Time a device gets to answer a synchronous command when the caller names none.
+pub const COMMAND_DEADLINE: Duration = Duration::from_secs(20);
+/// Longest time a caller may ask a synchronous command to wait.
+pub const COMMAND_DEADLINE_MAX: Duration = Duration::from_secs(60);
+/// Messages kept for a device that is offline.
+pub const PENDING_PER_DEVICE_MAX: usize = 64;
+/// Text kept per trace entry, bytes; longer text is cut.
+pub const TRACE_TEXT_BYTES_MAX: usize = 512;
+/// Items one page of a list returns at the most.
+pub const PAGE_ITEMS_MAX: usize = 1000;
+/// Sub-devices one gateway may have.
+pub const SUB_DEVICES_MAX: usize = 2000;

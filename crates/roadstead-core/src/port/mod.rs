@@ -1,0 +1,109 @@
+//! What storage engines fill. One trait per aggregate, in domain operations.
+//!
+//! The contract of every method that writes: it returns `Ok` only when the effect is durable
+//! (promise 1 of the design). Calls made one after the other by one task for one device take
+//! effect in that order. Reads see every write that was acknowledged before they began.
+
+mod access;
+mod binding;
+mod device;
+mod history;
+mod mqtt;
+mod product;
+mod shadow;
+
+use crate::code::StoreFailure;
+
+pub use access::AccessStore;
+pub use binding::{BindQuery, BindReport, BindingStore, TokenView};
+pub use device::{
+    DeviceFilter, DevicePatch, DeviceStore, PresenceChange, RegisterError, Registered,
+};
+pub use history::{AttemptFilter, AttemptStore, TraceStore};
+pub use mqtt::MqttStore;
+pub use product::ProductStore;
+pub use shadow::{PendingStore, ShadowStore};
+
+/// Everything one engine offers.
+pub trait Store:
+    AccessStore
+    + AttemptStore
+    + BindingStore
+    + DeviceStore
+    + MqttStore
+    + PendingStore
+    + ProductStore
+    + ShadowStore
+    + TraceStore
+{
+}
+
+impl<T> Store for T where
+    T: AccessStore
+        + AttemptStore
+        + BindingStore
+        + DeviceStore
+        + MqttStore
+        + PendingStore
+        + ProductStore
+        + ShadowStore
+        + TraceStore
+{
+}
+
+/// Why a store call failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The engine failed: disk full, database lost, … Nothing was changed.
+    #[error("the store failed")]
+    Engine(#[from] StoreFailure),
+    /// The write queue is full.
+    #[error("the store's queue is full")]
+    Busy,
+    /// An object of this key exists already.
+    #[error("it exists already")]
+    Exists,
+    /// There is no such object.
+    #[error("it does not exist")]
+    Missing,
+    /// The object is still in use.
+    #[error("it is still in use by {0}")]
+    InUse(&'static str),
+    /// A limit of [`crate::limit`] is reached.
+    #[error("the limit of {0} is reached")]
+    Limit(&'static str),
+}
+
+impl StoreError {
+    /// Returns the stable code.
+    pub fn code(&self) -> crate::Code {
+        match self {
+            Self::Engine(_) => "internal.store",
+            Self::Busy => "internal.overload",
+            Self::Exists | Self::InUse(_) => "api.conflict",
+            Self::Missing => "api.not_found",
+            Self::Limit(_) => "api.quota",
+        }
+    }
+}
+
+/// One page of a list, ordered by key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Start after this key.
+    pub after: Option<alloc::boxed::Box<str>>,
+    /// Skip this many more.
+    pub offset: u32,
+    /// Return at most this many; capped at [`crate::limit::PAGE_ITEMS_MAX`].
+    pub limit: u32,
+}
+
+/// The items of a page and the count of all items that match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing<T> {
+    /// In key order.
+    pub items: alloc::vec::Vec<T>,
+    /// All that match the filter.
+    pub total: u64,
+}

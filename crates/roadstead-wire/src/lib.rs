@@ -1,0 +1,17 @@
+//! Vendor-neutral wire formats and session machines, sans-IO.
+//!
+//! Nothing here owns a socket, a clock, a thread or a random number: bytes, `now` and first
+//! packet ids are inputs, packets and events are outputs. The crate does not know the domain
+//! (`roadstead-core`) and no vendor; dialects translate between the two.
+//!
+//! - [`mqtt`]: MQTT 3.1, 3.1.1 and 5: packets, bytes (feature `codec`), topics, tries, sessions
+//!   of both roles.
+//! - [`http`]: the HTTP/1.1 client codec of the device half.
+#![no_std]
+
+extern crate alloc;
+#[cfg(any(test, feature = "codec"))]
+extern crate std;
+
+pub mod http;
+pub mod mqtt;
