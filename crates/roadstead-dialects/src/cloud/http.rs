@@ -1,0 +1,114 @@
+//! Vendor HTTP calls: dynamic registration, log upload, later OTA downloads and bootstraps.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use roadstead_core::device::Device;
+use roadstead_core::product::Product;
+use roadstead_core::{Code, Timestamp};
+
+use super::Claim;
+
+/// One request, whole: bodies of vendor calls are small.
+#[derive(Clone, Copy)]
+pub struct HttpRequest<'a> {
+    /// Method, upper case.
+    pub method: &'a str,
+    /// `Host` header without port; empty when absent.
+    pub host: &'a str,
+    /// Path without query.
+    pub path: &'a str,
+    /// Query without `?`; empty when absent.
+    pub query: &'a str,
+    /// Header names in lower case, in order.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// Body.
+    pub body: &'a [u8],
+}
+
+impl<'a> HttpRequest<'a> {
+    /// Returns the first header of that (lower-case) name.
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        self.headers.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
+    }
+}
+
+/// One response, whole; always sent with `Content-Length`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpResponse {
+    /// Status code.
+    pub status: u16,
+    /// Content type.
+    pub content_type: &'static str,
+    /// Body.
+    pub body: Vec<u8>,
+    /// What the trace says about it: `ok` or a stable code.
+    pub code: Code,
+}
+
+impl HttpResponse {
+    /// Returns a JSON response.
+    pub fn json(status: u16, code: Code, body: String) -> Self {
+        Self { status, content_type: "application/json", body: body.into_bytes(), code }
+    }
+}
+
+/// A recognised call, between the steps.
+pub trait Call: Send {
+    /// Returns whom it is about; `Err` answers at once.
+    ///
+    /// # Errors
+    ///
+    /// The vendor's own error response.
+    fn claim(&self) -> Result<Claim, HttpResponse>;
+
+    /// Checks it against what is registered and says what to perform.
+    ///
+    /// # Errors
+    ///
+    /// The vendor's own error response; nothing is performed.
+    fn decide(
+        &mut self,
+        product: Option<&Arc<Product>>,
+        device: Option<&Arc<Device>>,
+        now: Timestamp,
+    ) -> Result<Effect, HttpResponse>;
+
+    /// Writes the response. `random` is fresh.
+    fn respond(
+        self: Box<Self>,
+        product: &Product,
+        result: Result<Performed, Code>,
+        random: [u8; 16],
+    ) -> HttpResponse;
+}
+
+/// What a call wants performed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Register this node dynamically, by the product's policy.
+    Register {
+        /// Node id.
+        node: Box<str>,
+        /// Identifies the request; a second one of the same key is a replay.
+        replay_key: Box<str>,
+    },
+    /// Keep these log records of the device, secrets already masked.
+    Logs(Vec<Box<str>>),
+}
+
+/// What was performed.
+#[derive(Clone)]
+pub enum Performed {
+    /// The device is registered.
+    Registered {
+        /// With its secret.
+        device: Arc<Device>,
+        /// Fresh certificate and key in PEM, for products that authenticate by certificate.
+        certificate: Option<(String, roadstead_core::Secret)>,
+    },
+    /// Kept.
+    Kept,
+}

@@ -1,0 +1,156 @@
+//! The cloud half of a dialect: log-in, sessions, vendor HTTP calls.
+//!
+//! Life of a connection, as the shell drives it:
+//!
+//! ```text
+//! Hello --identify--> Claim --(registry)--> Account --admit--> Session
+//! Session: publish_route, uplink -> Heard --(service, durable)--> answer -> Message
+//!          downlink -> Message ;  later uplink Response{request}
+//! ```
+//!
+//! Life of a vendor HTTP call: [`Cloud::http`] recognises it, [`Call::claim`] says whom it is
+//! about, [`Call::decide`] checks it, the service performs, [`Call::respond`] answers.
+
+mod http;
+mod session;
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+
+use roadstead_core::device::{Device, Fingerprint};
+use roadstead_core::product::Product;
+use roadstead_core::{Code, DeviceId, Map, Secret, Timestamp, Value};
+
+pub use http::{Call, Effect, HttpRequest, HttpResponse, Performed};
+pub use session::{Grant, Heard, Message, Reply, Route, Session};
+
+/// One vendor's cloud, opened with the operator's settings.
+pub trait Cloud: Send + Sync {
+    /// Returns true when `hello` has this vendor's shape. Never looks at a secret.
+    fn recognizes(&self, hello: &Hello<'_>) -> bool;
+
+    /// Returns who the client says it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] when the parts of the log-in contradict each other.
+    fn identify(&self, hello: &Hello<'_>) -> Result<Claim, Refusal>;
+
+    /// Returns who a TLS-PSK identity says it is; `None` when it is not this vendor's.
+    fn psk_claim(&self, identity: &[u8]) -> Option<Claim>;
+
+    /// Returns the key of a TLS-PSK handshake; `None` when the device has no usable secret.
+    fn psk_key(&self, device: &Device) -> Option<Secret>;
+
+    /// Checks the proof of a log-in. Frozen devices are refused by the caller.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] with the true cause.
+    fn admit(&self, hello: &Hello<'_>, account: &Account, now: Timestamp) -> Result<(), Refusal>;
+
+    /// Returns the CONNACK return code (MQTT 3.1.1 table 3.1) the vendor's firmware expects for a
+    /// refusal code.
+    fn connack(&self, code: Code) -> u8;
+
+    /// Opens the session of an admitted device. `random` seeds what must differ per connection.
+    fn session(&self, account: &Account, random: u64) -> Box<dyn Session>;
+
+    /// Checks the proof a gateway gave for a sub-device.
+    ///
+    /// # Errors
+    ///
+    /// A `subdevice.*` code.
+    fn verify_sub_device(
+        &self,
+        sub: &Account,
+        proof: &Map<String, Value>,
+        now: Timestamp,
+    ) -> Result<(), Code>;
+
+    /// Recognises a vendor HTTP call by host, path and shape.
+    fn http(&self, request: &HttpRequest<'_>) -> Option<Box<dyn Call>>;
+
+    /// Returns the text of a fresh device secret as the vendor would show it, made of `random`.
+    fn new_secret(&self, random: [u8; 32]) -> Secret;
+}
+
+/// What a client said before it was let in.
+#[derive(Clone, Copy)]
+pub struct Hello<'a> {
+    /// MQTT protocol level: 3, 4 or 5.
+    pub level: u8,
+    /// Client identifier.
+    pub client_id: &'a str,
+    /// User name, exactly as received.
+    pub user: Option<&'a str>,
+    /// Password.
+    pub password: Option<&'a [u8]>,
+    /// What TLS proved.
+    pub tls: &'a Tls,
+}
+
+/// What the transport proved about the peer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Tls {
+    /// Plain TCP.
+    #[default]
+    None,
+    /// TLS with our certificate only.
+    Server,
+    /// TLS-PSK; the key was right.
+    Psk {
+        /// Identity as sent.
+        identity: Box<[u8]>,
+    },
+    /// Mutual TLS; the peer holds the key of this certificate.
+    Certificate {
+        /// SHA-1 of the DER form.
+        sha1: Fingerprint,
+        /// SHA-256 of the DER form.
+        sha256: Fingerprint,
+        /// Common name of the subject, if any.
+        common_name: Option<Box<str>>,
+    },
+}
+
+/// Who a client says it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// A node of a product.
+    Node {
+        /// Product id.
+        product: Box<str>,
+        /// Node id.
+        node: Box<str>,
+    },
+    /// A device id.
+    Device(DeviceId),
+}
+
+/// A product and one device of it, as registered when the session began. Cheap to clone.
+#[derive(Clone)]
+pub struct Account {
+    /// The product.
+    pub product: Arc<Product>,
+    /// The device.
+    pub device: Arc<Device>,
+}
+
+/// Why a log-in was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {detail}")]
+pub struct Refusal {
+    /// Stable `auth.*` code.
+    pub code: Code,
+    /// Evidence for people; never a secret.
+    pub detail: Box<str>,
+}
+
+impl Refusal {
+    /// Returns a refusal.
+    pub fn new(code: Code, detail: impl Into<Box<str>>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+}
