@@ -18,6 +18,8 @@ use alloc::vec::Vec;
 use core::num::{NonZeroU16, NonZeroU32};
 
 pub use connect::{Auth, ConnAck, Connect, Opaque, Will};
+#[cfg(feature = "codec")]
+pub(crate) use publish::var_len;
 pub use publish::{PayloadFormat, Publish, PublishProperties};
 pub use reason::Reason;
 
