@@ -1,0 +1,98 @@
+//! Shadows and pending messages.
+
+use roadstead_core::limit::{PENDING_PER_DEVICE_MAX, SHADOW_BYTES_MAX};
+use roadstead_core::port::{Store, StoreError};
+use roadstead_core::shadow::{Change, Shadow};
+use roadstead_core::{DeviceId, Timestamp, Value};
+use serde_json::json;
+
+use super::fixture::{desire, entry, report, seed_devices};
+use crate::rule::shadow_bytes;
+
+pub(super) async fn shadows_apply_changes_in_order(store: &dyn Store) {
+    seed_devices(store, &["lamp", "other"]).await;
+    let lamp = DeviceId::from("lamp");
+    assert_eq!(store.shadow(&lamp).await, Ok(Shadow::default()));
+    assert_eq!(store.shadow(&"x".into()).await, Ok(Shadow::default()));
+    let unknown = store.change_shadow(&"x".into(), vec![report(json!({"a": 1}), 1)], None).await;
+    assert_eq!(unknown, Err(StoreError::Missing));
+
+    let other = Change::Report {
+        service: "second".into(),
+        values: roadstead_core::shadow::Values::default(),
+    };
+    let steps = [
+        (vec![desire(json!({"on": true, "level": 3}), 10)], true),
+        (vec![report(json!({"on": true, "deep": {"a": [1, null]}}), 20)], true),
+        (vec![desire(json!({"level": null}), 30), other], false),
+        (vec![report(json!({"n": 1}), 40), report(json!({"n": 2.5}), 50)], false),
+        (vec![desire(json!({"x": 1}), 60), Change::ClearDesired { service: None }], false),
+        (vec![], false),
+    ];
+    let mut expected = Shadow::default();
+    for (n, (changes, desired)) in steps.into_iter().enumerate() {
+        changes.iter().for_each(|change| expected.apply(change));
+        let got = store.change_shadow(&lamp, changes, None).await;
+        assert_eq!(got, Ok(desired), "step {n}");
+        assert_eq!(store.shadow(&lamp).await.as_ref(), Ok(&expected), "step {n}");
+    }
+    assert_eq!(store.shadow(&"other".into()).await, Ok(Shadow::default()));
+}
+
+pub(super) async fn shadows_are_bounded(store: &dyn Store) {
+    seed_devices(store, &["lamp"]).await;
+    let lamp = DeviceId::from("lamp");
+    let sized = |key: &str, bytes: usize| {
+        report(Value::Object([(key.into(), json!("x".repeat(bytes)))].into_iter().collect()), 7)
+    };
+    let mut full = Shadow::default();
+    full.apply(&sized("k", 0));
+    let room = SHADOW_BYTES_MAX - shadow_bytes(&full);
+    // Many small steps must not wear the limit down: the same property is written again.
+    for n in 0..200 {
+        let got = store.change_shadow(&lamp, vec![sized("k", 1000 + n)], None).await;
+        assert_eq!(got, Ok(false), "step {n}");
+    }
+    // The version has three digits by now, two more than in `full`.
+    let exact = room - 2;
+    assert_eq!(store.change_shadow(&lamp, vec![sized("k", exact)], None).await, Ok(false));
+    let before = store.shadow(&lamp).await.expect("read");
+    assert_eq!(shadow_bytes(&before), SHADOW_BYTES_MAX);
+    let limit = Err(StoreError::Limit("shadow bytes"));
+    let trace = Some(entry(9, "too large"));
+    let changes = vec![sized("a", 1), sized("k", exact)];
+    assert_eq!(store.change_shadow(&lamp, changes, trace).await, limit);
+    assert_eq!(store.change_shadow(&lamp, vec![sized("k", exact + 1)], None).await, limit);
+    assert_eq!(store.shadow(&lamp).await, Ok(before), "nothing is changed");
+    let trace = store.trace(&lamp, None, None, 9).await.expect("read");
+    assert_eq!(trace, [entry(9, "too large")], "the trace is kept");
+    assert_eq!(store.change_shadow(&lamp, vec![sized("k", 10)], None).await, Ok(false));
+}
+
+pub(super) async fn pending_is_ordered_and_bounded(store: &dyn Store) {
+    seed_devices(store, &["lamp", "other"]).await;
+    let lamp = DeviceId::from("lamp");
+    assert_eq!(store.pending(&lamp).await, Ok(vec![]));
+    for n in 0..PENDING_PER_DEVICE_MAX + 2 {
+        store.push_pending(&lamp, "kind", &n.to_string(), Timestamp(1)).await.expect("push");
+    }
+    store.push_pending(&"other".into(), "k", "b", Timestamp(1)).await.expect("push");
+    let waiting = store.pending(&lamp).await.expect("read");
+    let bodies: Vec<_> = waiting.iter().map(|(_, _, body)| body.to_string()).collect();
+    let expected: Vec<_> = (2..PENDING_PER_DEVICE_MAX + 2).map(|n| n.to_string()).collect();
+    assert_eq!(bodies, expected, "the oldest are dropped");
+    assert!(waiting.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    assert!(waiting.iter().all(|(_, kind, _)| &**kind == "kind"));
+    let delivered = waiting[1].0;
+    store.pop_pending(&lamp, delivered).await.expect("pop");
+    store.pop_pending(&lamp, delivered).await.expect("pop again");
+    let left = store.pending(&lamp).await.expect("read");
+    assert_eq!(left.len(), PENDING_PER_DEVICE_MAX - 1);
+    assert!(left.iter().all(|(n, _, _)| *n != delivered));
+    let last = left.last().expect("some").0;
+    store.pop_pending(&lamp, last).await.expect("pop");
+    store.push_pending(&lamp, "kind", "new", Timestamp(2)).await.expect("push");
+    let newest = store.pending(&lamp).await.expect("read").pop().expect("some");
+    assert!(newest.0 > last, "a sequence number is not used twice");
+    assert_eq!(store.pending(&"other".into()).await.expect("read").len(), 1);
+}
