@@ -244,7 +244,6 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use alloc::string::{String, ToString};
-    use alloc::vec;
 
     use proptest::prelude::*;
 
@@ -293,7 +292,7 @@ mod tests {
         store.set(Retained { expires_ms: Some(10), ..message("$SYS/a", "1") }).unwrap();
         store.set(message("b", "1")).unwrap();
         assert_eq!(found(&store, "$SYS/a", 9), ["$SYS/a"]);
-        assert_eq!(found(&store, "$SYS/a", 10), vec![String::new(); 0]);
+        assert!(found(&store, "$SYS/a", 10).is_empty());
         assert_eq!((store.sweep(9), store.sweep(10), store.len()), (0, 1, 1));
     }
 

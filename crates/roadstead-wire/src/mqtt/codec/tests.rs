@@ -106,7 +106,7 @@ proptest! {
     /// The hot path writes and reads what `rmqtt-codec` writes and reads.
     #[test]
     fn hot_path_agrees_with_rmqtt(publish in sample::publish(Version::V311)) {
-        let packet = Packet::Publish(publish.clone());
+        let packet = Packet::Publish(publish);
         let mut oracle = BytesMut::new();
         v5::encode(&packet, &mut oracle).unwrap();
         let mut hot = bytes(&packet, Version::V5);

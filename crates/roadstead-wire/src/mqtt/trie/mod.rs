@@ -125,8 +125,11 @@ impl<K: Ord, V> Group<K, V> {
 #[derive(Debug)]
 struct Slot<K, V> {
     plain: Map<K, V>,
-    shared: Option<Box<Map<Box<str>, Group<K, V>>>>,
+    shared: Option<Box<Groups<K, V>>>,
 }
+
+/// Share groups by name.
+type Groups<K, V> = Map<Box<str>, Group<K, V>>;
 
 impl<K, V> Default for Slot<K, V> {
     fn default() -> Self {
