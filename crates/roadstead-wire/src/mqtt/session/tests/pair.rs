@@ -146,7 +146,7 @@ impl World {
         let now = self.now;
         let (mut client_out, mut server_out) = (Vec::new(), Vec::new());
         match step {
-            Step::ToServer => self.to_server(&mut server_out),
+            Step::ToServer => self.arrive_at_server(&mut server_out),
             Step::ToClient => {
                 if let Some(packet) = self.down.pop_front() {
                     self.client.handle(client::Input::Packet(packet), now, &mut client_out);
@@ -184,7 +184,7 @@ impl World {
         self.server_outputs(server_out);
     }
 
-    fn to_server(&mut self, out: &mut Vec<server::Output>) {
+    fn arrive_at_server(&mut self, out: &mut Vec<server::Output>) {
         match (self.up.pop_front(), &mut self.server) {
             (Some(Packet::Connect(connect)), None) => {
                 let opening = Opening { parked: self.parked.take(), ..Opening::default() };

@@ -454,7 +454,7 @@ fn subscriptions_are_checked_granted_and_given_back() {
         subscription_id: NonZeroU32::new(5),
         user: Vec::new(),
     };
-    let asked = bench.feed(Packet::Subscribe(packet.clone()));
+    let asked = bench.feed(Packet::Subscribe(packet));
     let [Output::Subscribe { id: asked_id, filters: asked, .. }] = asked.as_slice() else {
         panic!("{asked:?}")
     };
