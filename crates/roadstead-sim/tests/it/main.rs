@@ -1,1 +1,19 @@
-//! The only integration test binary of the workspace.
+//! The only integration test binary of the workspace: the real server over real sockets.
+//!
+//! | module | what it shows |
+//! |---|---|
+//! | `journey` | a device comes home: phone, device library and platform together |
+//! | `refusal` | every bad input gets its answer and its reason, and costs nobody else anything |
+//! | `crash` | `kill -9` anywhere loses nothing acknowledged and leaves nothing half-done |
+//! | `clients` | the vendors' published packages drive the platform |
+//! | `child` | the server as a separate process, for `crash` |
+#![expect(clippy::wildcard_enum_match_arm, reason = "any other packet fails the test")]
+
+mod api;
+mod child;
+mod clients;
+mod crash;
+mod journey;
+mod mqtt;
+mod platform;
+mod refusal;

@@ -1,0 +1,13 @@
+//! CPU time of another process, from `/proc/PID/stat` (Linux).
+
+use std::time::Duration;
+
+/// Returns user plus system time of a process; `None` where `/proc` does not have it.
+pub(crate) fn of_process(pid: u32) -> Option<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold spaces; the fields after it do not.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    // USER_HZ is 100 on every Linux that Rust supports.
+    Some(Duration::from_millis(ticks * 10))
+}

@@ -1,0 +1,142 @@
+//! The vendors' published packages against the platform.
+//!
+//! They need a Python with the packages of `tests/clients/requirements.txt`:
+//! `ROADSTEAD_TEST_PYTHON` names it, `python3` otherwise. Where the packages are missing the test
+//! says so and passes, unless `ROADSTEAD_TEST_CLIENTS=required`.
+
+use std::process::Stdio;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+use crate::platform::{DEVICE_SECRET, PRODUCT, PRODUCT_SECRET, Platform};
+
+/// A running script.
+struct Script {
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    seen: Vec<Value>,
+}
+
+/// Returns the Python to use, `None` (with a printed reason) when a package is missing.
+async fn python(module: &str) -> Option<String> {
+    let python = std::env::var("ROADSTEAD_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let check = Command::new(&python).args(["-c", &format!("import {module}")]).output().await;
+    if check.is_ok_and(|output| output.status.success()) {
+        return Some(python);
+    }
+    let required = std::env::var("ROADSTEAD_TEST_CLIENTS").is_ok_and(|value| value == "required");
+    assert!(!required, "`{python}` has no module `{module}`; see tests/clients/requirements.txt");
+    println!("SKIPPED: `{python}` has no module `{module}`; see tests/clients/requirements.txt");
+    None
+}
+
+impl Script {
+    fn start(python: &str, name: &str, args: &[&str]) -> Self {
+        let path = format!("{}/tests/clients/{name}", env!("CARGO_MANIFEST_DIR"));
+        let mut process = Command::new(python)
+            .arg("-u")
+            .arg(path)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the script starts");
+        let stdout = process.stdout.take().expect("piped");
+        Self { process, lines: BufReader::new(stdout).lines(), seen: Vec::new() }
+    }
+
+    /// Waits for an event; the package's own log lines are passed over.
+    async fn event(&mut self, name: &str) -> Value {
+        while let Some(line) = self.lines.next_line().await.expect("output") {
+            let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
+            self.seen.push(event.clone());
+            assert_ne!(event["event"], "timeout", "{:#?}", self.seen);
+            if event["event"] == name {
+                return event;
+            }
+        }
+        panic!("the script ended before `{name}`: {:#?}", self.seen);
+    }
+
+    async fn ends_well(mut self) {
+        while self.lines.next_line().await.expect("output").is_some() {}
+        let status = self.process.wait().await.expect("exit status");
+        assert!(status.success(), "{status}: {:#?}", self.seen);
+    }
+}
+
+/// Dynamic registration, log-in (MQTT 3.1, HMAC-SHA1), report, control and action.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tencents_python_package_registers_reports_and_obeys() {
+    let Some(python) = python("explorer.explorer").await else { return };
+    let platform = Platform::start().await;
+    platform.import(&[]).await;
+    let args = [
+        ["--mqtt", platform.address("mqtt")],
+        ["--http", platform.address("vendor_http")],
+        ["--product", PRODUCT],
+        ["--device", "PY1"],
+        ["--product-secret", PRODUCT_SECRET],
+    ];
+    let mut script = Script::start(&python, "tencent_sdk.py", &args.concat());
+    assert_eq!(script.event("registered").await["code"], 0);
+    let ready = script.event("ready").await;
+    assert_eq!(ready["reply"]["code"], 0, "{ready}");
+
+    let device = format!("{PRODUCT}_PY1");
+    let wanted = json!({"services": [{"service_id": "default",
+        "properties": {"power_switch": false, "color": "Blue", "brightness": 66}}]});
+    let path = format!("/devices/{device}/properties");
+    let (status, body) = platform.api.call(Method::PUT, &path, Some(wanted)).await;
+    assert_eq!((status, &body["response"]["result_code"]), (200, &json!(0)), "{body}");
+
+    let blink = json!({"service_id": "default", "command_name": "light_blink",
+        "paras": {"time": 5, "color": 1, "total_time": 30}});
+    let path = format!("/devices/{device}/commands");
+    let (status, body) = platform.api.call(Method::POST, &path, Some(blink)).await;
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(body["response"]["paras"], json!({"err_code": 0}), "{body}");
+    script.ends_well().await;
+
+    let shadow = platform.api.get(&format!("/devices/{device}/shadow")).await;
+    let reported = &shadow["shadow"][0]["reported"]["properties"];
+    assert_eq!(reported["brightness"], 66, "{shadow}");
+    assert_eq!(reported["color"], "Blue", "{shadow}");
+    assert_eq!(reported["power_switch"], false, "{shadow}");
+    platform.stop().await;
+}
+
+/// Plain MQTT 3.1 and 3.1.1 with an HMAC-SHA256 password.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn paho_reports_and_obeys() {
+    let Some(python) = python("paho.mqtt.client").await else { return };
+    let platform = Platform::start().await;
+    platform.import(&[("PAHO", Some(DEVICE_SECRET))]).await;
+    let (host, port) = platform.address("mqtt").rsplit_once(':').expect("host and port");
+    for protocol in ["3.1", "3.1.1"] {
+        let args = [
+            ["--host", host],
+            ["--port", port],
+            ["--product", PRODUCT],
+            ["--device", "PAHO"],
+            ["--secret", DEVICE_SECRET],
+            ["--protocol", protocol],
+        ];
+        let mut script = Script::start(&python, "paho_device.py", &args.concat());
+        assert_eq!(script.event("connected").await["rc"], 0);
+        assert_eq!(script.event("ready").await["code"], 0);
+        let wanted = json!({"services": [{"service_id": "default", "properties": {"brightness": 55}}]});
+        let path = format!("/devices/{PRODUCT}_PAHO/properties");
+        let (status, body) = platform.api.call(Method::PUT, &path, Some(wanted)).await;
+        assert_eq!((status, &body["response"]["result_code"]), (200, &json!(0)), "{body}");
+        script.ends_well().await;
+        let shadow = platform.api.get(&format!("/devices/{PRODUCT}_PAHO/shadow")).await;
+        assert_eq!(shadow["shadow"][0]["reported"]["properties"]["brightness"], 55, "{shadow}");
+    }
+    platform.stop().await;
+}
