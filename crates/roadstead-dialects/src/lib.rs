@@ -14,6 +14,8 @@ extern crate std;
 
 #[cfg(feature = "server")]
 pub mod cloud;
+#[cfg(feature = "device")]
+pub mod device;
 pub mod tencent;
 
 use alloc::boxed::Box;
@@ -111,13 +113,14 @@ mod tests {
 
     #[test]
     fn every_folder_has_a_row() {
-        let mut folders: Vec<String> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))
-            .expect("source folder")
-            .map(|entry| entry.expect("entry").path())
-            .filter(|path| path.is_dir())
-            .map(|path| path.file_name().expect("name").to_string_lossy().into_owned())
-            .filter(|name| name != "cloud")
-            .collect();
+        let mut folders: Vec<String> =
+            std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))
+                .expect("source folder")
+                .map(|entry| entry.expect("entry").path())
+                .filter(|path| path.is_dir())
+                .map(|path| path.file_name().expect("name").to_string_lossy().into_owned())
+                .filter(|name| name != "cloud" && name != "device")
+                .collect();
         folders.sort();
         assert_eq!(folders, ALL.iter().map(|dialect| dialect.id()).collect::<Vec<_>>());
         assert!(find("tencent").is_some() && find("nobody").is_none());
