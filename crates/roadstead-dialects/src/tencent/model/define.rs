@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use roadstead_core::Value;
 use roadstead_core::product::{DataType, EnumItem, Extra, Range};
 
-use super::{Object, bad, elements, read_parameter, unique, write_parameter, written};
+use super::{Object, bad, elements, read_field, unique, write_field, written};
 use crate::Problem;
 
 /// Display text of a `stringenum` item in its `extra`.
@@ -35,7 +35,7 @@ pub(super) fn read(define: &Object, id: &str) -> Result<(DataType, Option<Value>
         Some("string") => DataType::Text { length_max: length_max(define) },
         Some("timestamp") => DataType::Time,
         Some("struct") => DataType::Struct {
-            fields: elements(define, "specs", read_parameter).map_err(|p| super::inside(id, p))?,
+            fields: elements(define, "specs", read_field).map_err(|p| super::inside(id, p))?,
         },
         Some("array") => {
             let item = define.get("arrayInfo").and_then(Value::as_object);
@@ -115,7 +115,7 @@ fn render(ty: &DataType, initial: Option<&Value>, id: &str) -> Result<Object, Pr
         }
         DataType::Time => set("type", "timestamp".into()),
         DataType::Struct { fields } => {
-            let specs = written(fields.iter(), write_parameter)?;
+            let specs = written(fields.iter(), write_field)?;
             unique(id, &specs)?;
             set("type", "struct".into());
             if !specs.is_empty() {

@@ -26,7 +26,7 @@ use crate::Problem;
 
 /// Key of the leftover of a type in `extra`.
 pub(super) const DEFINE: &str = "define";
-/// The other name of `define`, used inside struct types.
+/// The name of `define` in the fields of a struct.
 const DATA_TYPE: &str = "dataType";
 
 type Object = Map<String, Value>;
@@ -149,7 +149,7 @@ fn read_property(object: &Object, id: &str) -> Result<Property, Problem> {
         initial,
         extra: Extra::new(),
     };
-    mark_type_key(object, &mut property.extra);
+    mark_type_key(object, DEFINE, &mut property.extra);
     let rendered = write_property(&property)?;
     keep(&mut property.extra, object, &rendered);
     if !object.contains_key("mode") {
@@ -172,7 +172,7 @@ fn write_property(property: &Property) -> Result<Object, Problem> {
     if !(mode == "rw" && property.extra.get("mode") == Some(&Value::Null)) {
         object.insert("mode".into(), Value::from(mode));
     }
-    let key = type_key(&property.extra);
+    let key = type_key(&property.extra, DEFINE);
     let rest = property.extra.get(key);
     let define = define::write(&property.ty, property.initial.as_ref(), rest, &property.id)?;
     object.insert(key.into(), Value::Object(define));
@@ -237,9 +237,18 @@ fn write_action(command: &Command) -> Result<Object, Problem> {
     Ok(merge(object, &command.extra))
 }
 
-/// Reads a parameter of an event or action, or a field of a struct. Absent `required` means yes:
-/// the firmware ignores an action that lacks one of its inputs (SDK 3.1 source).
+/// Reads a parameter of an event or action.
 fn read_parameter(object: &Object, id: &str) -> Result<Parameter, Problem> {
+    read_member(object, id, DEFINE)
+}
+
+/// Reads a field of a struct.
+fn read_field(object: &Object, id: &str) -> Result<Parameter, Problem> {
+    read_member(object, id, DATA_TYPE)
+}
+
+/// Absent `required` means yes: firmware ignores an action that lacks one of its inputs (§7).
+fn read_member(object: &Object, id: &str, usual: &'static str) -> Result<Parameter, Problem> {
     let (ty, _) = define::read(define_of(object, id)?, id)?;
     let mut parameter = Parameter {
         id: id.into(),
@@ -248,18 +257,26 @@ fn read_parameter(object: &Object, id: &str) -> Result<Parameter, Problem> {
         ty,
         extra: Extra::new(),
     };
-    mark_type_key(object, &mut parameter.extra);
-    let rendered = write_parameter(&parameter)?;
+    mark_type_key(object, usual, &mut parameter.extra);
+    let rendered = write_member(&parameter, usual)?;
     keep(&mut parameter.extra, object, &rendered);
     Ok(parameter)
 }
 
 fn write_parameter(parameter: &Parameter) -> Result<Object, Problem> {
+    write_member(parameter, DEFINE)
+}
+
+fn write_field(parameter: &Parameter) -> Result<Object, Problem> {
+    write_member(parameter, DATA_TYPE)
+}
+
+fn write_member(parameter: &Parameter, usual: &'static str) -> Result<Object, Problem> {
     let mut object = head(&parameter.id, &parameter.name, "");
     if !parameter.required {
         object.insert("required".into(), Value::Bool(false));
     }
-    let key = type_key(&parameter.extra);
+    let key = type_key(&parameter.extra, usual);
     let define = define::write(&parameter.ty, None, parameter.extra.get(key), &parameter.id)?;
     object.insert(key.into(), Value::Object(define));
     Ok(merge(object, &parameter.extra))
@@ -285,15 +302,19 @@ fn head(id: &str, name: &str, description: &str) -> Object {
     object
 }
 
-/// Remembers which of the two names of its type an element uses.
-fn mark_type_key(object: &Object, extra: &mut Extra) {
-    if !object.contains_key(DEFINE) {
-        extra.insert(DATA_TYPE.into(), Value::Object(Object::new()));
+/// Remembers that an element calls its type by the unusual one of the two names.
+fn mark_type_key(object: &Object, usual: &'static str, extra: &mut Extra) {
+    if !object.contains_key(usual) {
+        extra.insert(other(usual).into(), Value::Object(Object::new()));
     }
 }
 
-fn type_key(extra: &Extra) -> &'static str {
-    if extra.contains_key(DATA_TYPE) { DATA_TYPE } else { DEFINE }
+fn type_key(extra: &Extra, usual: &'static str) -> &'static str {
+    if extra.contains_key(other(usual)) { other(usual) } else { usual }
+}
+
+fn other(name: &'static str) -> &'static str {
+    if name == DEFINE { DATA_TYPE } else { DEFINE }
 }
 
 /// Keeps what only the original says, beside the mark of its type's name.
