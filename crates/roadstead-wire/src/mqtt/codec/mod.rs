@@ -137,7 +137,7 @@ fn read(buffer: &mut BytesMut, frame: Frame, version: Version) -> Result<Packet,
     }
     let packet = match version {
         Version::V31 | Version::V311 => v3::decode(buffer, frame.first)?,
-        Version::V5 => v5::decode(buffer, frame.first)?,
+        Version::V5 => v5::decode(buffer, frame.first, frame.header)?,
     };
     check::packet(&packet, frame)?;
     Ok(packet)

@@ -111,7 +111,7 @@ proptest! {
         v5::encode(&packet, &mut oracle).unwrap();
         let mut hot = bytes(&packet, Version::V5);
         prop_assert_eq!(&hot, &oracle);
-        prop_assert_eq!(v5::decode(&mut oracle, hot[0]).unwrap(), packet.clone());
+        prop_assert_eq!(v5::decode(&mut oracle, hot[0], 2).unwrap(), packet.clone());
         prop_assert_eq!(
             Decoder::with_version(Version::V5, MAX).decode(&mut hot).unwrap(), Some(packet.clone())
         );
@@ -242,4 +242,15 @@ fn sample_auth() -> Packet {
         reason_string: None,
         user: Vec::new(),
     }))
+}
+
+/// MQTT 5.0 section 3.1.3.1: the server assigns an identifier, whatever Clean Start says; 3.1.1
+/// refuses.
+#[test]
+fn an_empty_client_id_needs_no_clean_start_in_mqtt_5() {
+    let mut buffer = BytesMut::from(&b"\x10\x0d\x00\x04MQTT\x05\x00\x00\x3c\x00\x00\x00"[..]);
+    let Ok(Some(Packet::Connect(connect))) = Decoder::new(MAX).decode(&mut buffer) else {
+        panic!("refused")
+    };
+    assert!(connect.client_id.is_empty() && !connect.clean_start);
 }

@@ -1,7 +1,8 @@
 //! MQTT 5 through `rmqtt-codec`.
 //!
 //! A reason that the specification does not allow in a packet is written as 0x80 (unspecified
-//! error), or as success for PUBREL and PUBCOMP.
+//! error), or as success for PUBREL and PUBCOMP. Known limit: a message expiry of 0 seconds is
+//! refused as malformed.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -20,7 +21,30 @@ use crate::mqtt::packet::{
 };
 
 /// Takes one complete frame out of `buffer`.
-pub(super) fn decode(buffer: &mut BytesMut, first: u8) -> Result<Packet, DecodeError> {
+pub(super) fn decode(
+    buffer: &mut BytesMut,
+    first: u8,
+    header: usize,
+) -> Result<Packet, DecodeError> {
+    let clean_start = if first == check::CONNECT { set_clean_start(buffer, header) } else { None };
+    let mut packet = decode_any(buffer, first)?;
+    if let (Packet::Connect(connect), Some(clean_start)) = (&mut packet, clean_start) {
+        connect.clean_start = clean_start;
+    }
+    Ok(packet)
+}
+
+/// `rmqtt-codec` refuses an empty client identifier without Clean Start, which 5.0 allows
+/// (section 3.1.3.1): it is shown the flag set. Returns the flag as sent.
+fn set_clean_start(buffer: &mut BytesMut, header: usize) -> Option<bool> {
+    // Length, `MQTT` and level come before.
+    let flags = buffer.get_mut(header + 7)?;
+    let clean_start = *flags & 0x02 != 0;
+    *flags |= 0x02;
+    Some(clean_start)
+}
+
+fn decode_any(buffer: &mut BytesMut, first: u8) -> Result<Packet, DecodeError> {
     match theirs::Codec::new(0, 0).decode(buffer) {
         Ok(Some((packet, _))) => Ok(from_theirs(packet)),
         Ok(None) => Err(check::malformed(first, "length fields disagree")),

@@ -26,7 +26,7 @@ use core::num::NonZeroU32;
 
 pub use parked::Parked;
 pub use policy::Policy;
-pub use subscription::Granted;
+pub use subscription::{FILTERS_PER_PACKET_MAX, Granted};
 
 use self::subscription::Request;
 use super::alias::{Inbound, Outbound};
@@ -34,8 +34,7 @@ use super::receiver::{Arrival, Receiver};
 use super::sender::{Link, Sender};
 use super::{Effects, Handle, Ids, Outgoing, PublishOutcome, Token};
 use crate::mqtt::packet::{
-    ConnAck, Connect, Disconnect, Packet, PacketId, Publish, QoS, Reason, Subscription, Version,
-    Will,
+    ConnAck, Connect, Disconnect, Packet, PacketId, Publish, Reason, Subscription, Version, Will,
 };
 
 /// Upper bound of `size_of::<Server>()` in bytes, held by a test.
@@ -165,7 +164,6 @@ pub struct Server {
     session_expiry_s: u32,
     ids: Ids,
     closed: bool,
-    problem_info: bool,
 }
 
 /// Returns the CONNACK that refuses a connection.
@@ -210,7 +208,6 @@ impl Server {
             session_expiry_s: session_expiry_s.min(policy.session_expiry_max_s),
             ids: Ids::new(opening.first_packet_id),
             closed: false,
-            problem_info: connect.request_problem_info,
             policy,
         };
         let session_present = opening.parked.is_some() && !connect.clean_start;
@@ -428,7 +425,8 @@ impl Server {
         [silence, message].into_iter().flatten().min_by_key(|(due, _)| *due)
     }
 
-    /// Returns false while too many messages wait for [`Self::accept`]: stop reading then.
+    /// Returns false while too many messages wait for [`Self::accept`]: stop reading then. The
+    /// machine itself takes every packet that it is given.
     pub fn wants_read(&self) -> bool {
         self.receiver.as_ref().is_none_or(|receiver| {
             receiver.pending() < usize::from(self.policy.inbound_max.get())
@@ -449,11 +447,6 @@ impl Server {
     /// Returns the version of the connection.
     pub fn version(&self) -> Version {
         self.link.version
-    }
-
-    /// Returns true when the client may be told reason strings.
-    pub fn wants_problem_info(&self) -> bool {
-        self.problem_info
     }
 
     /// Returns true after [`Output::Close`].
@@ -532,9 +525,4 @@ impl Effects for Vec<Output> {
     fn resolved(&mut self, handle: Handle, outcome: PublishOutcome) {
         self.push(Output::Resolved { handle, outcome });
     }
-}
-
-/// Returns the QoS of a delivery: the lower of publication and subscription.
-pub fn delivered_qos(published: QoS, granted: QoS) -> QoS {
-    published.min(granted)
 }

@@ -13,6 +13,9 @@ use crate::mqtt::packet::{
 };
 use crate::mqtt::topic::Filter;
 
+/// Most filters of one SUBSCRIBE or UNSUBSCRIBE; each is compared with every granted one.
+pub const FILTERS_PER_PACKET_MAX: usize = 256;
+
 /// A granted subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Granted {
@@ -46,7 +49,7 @@ impl Server {
         packet: Subscribe,
         out: &mut Vec<Output>,
     ) -> Result<(), Reason> {
-        self.check_request(packet.id)?;
+        self.check_request(packet.id, packet.filters.len())?;
         let mut new = 0;
         let mut codes = Vec::with_capacity(packet.filters.len());
         for wanted in &packet.filters {
@@ -103,15 +106,16 @@ impl Server {
         packet: Unsubscribe,
         out: &mut Vec<Output>,
     ) -> Result<(), Reason> {
-        self.check_request(packet.id)?;
+        self.check_request(packet.id, packet.filters.len())?;
         let (id, filters) = (packet.id, packet.filters.clone());
         self.requests.push(Request::Unsubscribe(packet));
         out.push(Output::Unsubscribe { id, filters });
         Ok(())
     }
 
-    fn check_request(&self, id: PacketId) -> Result<(), Reason> {
-        if self.requests.len() >= self.policy.requests_max {
+    fn check_request(&self, id: PacketId, filters: usize) -> Result<(), Reason> {
+        let full = self.requests.len() >= self.policy.requests_max;
+        if full || filters > FILTERS_PER_PACKET_MAX {
             return Err(Reason::QuotaExceeded);
         }
         if self.requests.iter().any(|request| request.id() == id) {

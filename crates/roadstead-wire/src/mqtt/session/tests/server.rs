@@ -13,7 +13,7 @@ use crate::mqtt::packet::{
     QoS, Reason, SubAck, Subscribe, SubscribeOptions, Subscription, Unsubscribe, Version, Will,
 };
 use crate::mqtt::session::server::{
-    Cause, IDLE_BYTES_MAX, Input, Opening, Output, Policy, Server, Why,
+    Cause, FILTERS_PER_PACKET_MAX, IDLE_BYTES_MAX, Input, Opening, Output, Policy, Server, Why,
 };
 use crate::mqtt::session::{Class, Handle, Outgoing, PublishOutcome, QueueLimits, Token};
 
@@ -574,4 +574,30 @@ fn take_over_tells_only_mqtt_5() {
         assert_eq!(got.len(), 1 + told);
         assert_eq!(got.last(), Some(&Output::Close(Cause::Server(Reason::SessionTakenOver))));
     }
+}
+
+#[test]
+fn requests_are_bounded() {
+    let subscribe = |number, count| {
+        let filters = vec![Subscription::new("a", QoS::AtMostOnce); count];
+        Packet::Subscribe(Subscribe {
+            id: id(number),
+            filters,
+            subscription_id: None,
+            user: Vec::new(),
+        })
+    };
+    let policy = Policy { subscriptions_max: 1000, ..Policy::default() };
+    let mut bench = Bench::open(&persistent(Version::V311), policy);
+    bench.out.clear();
+    let most = lines(bench.feed(subscribe(1, FILTERS_PER_PACKET_MAX)));
+    assert_eq!(most, [format!("subscribe {FILTERS_PER_PACKET_MAX}")]);
+    let more = lines(bench.feed(subscribe(2, FILTERS_PER_PACKET_MAX + 1)));
+    assert_eq!(more, ["close mqtt.quota_exceeded"]);
+    let mut bench =
+        Bench::open(&persistent(Version::V5), Policy { requests_max: 1, ..Policy::default() });
+    bench.out.clear();
+    assert_eq!(lines(bench.feed(subscribe(1, 1))), ["subscribe 1"]);
+    let more = lines(bench.feed(subscribe(2, 1)));
+    assert_eq!(more, ["DISCONNECT 97", "close mqtt.quota_exceeded"]);
 }
