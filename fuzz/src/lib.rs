@@ -1,0 +1,229 @@
+//! The bodies of the fuzz targets, one per parser of untrusted bytes.
+//!
+//! `cargo fuzz run TARGET --features libfuzzer` explores (nightly); the test at the bottom replays
+//! the committed corpus on stable, mutated in every simple way, so that targets never rot. A crash
+//! input goes into `corpus/<target>/` and stays there.
+
+use bytes::{Bytes, BytesMut};
+use roadstead_core::{Map, Timestamp, Value};
+use roadstead_dialects::cloud::{Account, Claim, Cloud, Hello, HttpRequest, Route, Tls};
+use roadstead_dialects::tencent::comm;
+use roadstead_dialects::{ALL, Dialect};
+use roadstead_wire::http::Response;
+use roadstead_wire::mqtt::codec::{Decoder, encode};
+use roadstead_wire::mqtt::packet::Version;
+use roadstead_wire::mqtt::topic::{Filter, check_name};
+
+mod account;
+
+/// Largest packet of the targets, bytes.
+const PACKET_BYTES_MAX: u32 = 64 * 1024;
+/// A date inside the validity of everything recorded.
+const NOW: Timestamp = Timestamp(1_795_221_255_000);
+
+/// MQTT packets as a server reads them: CONNECT decides the version.
+pub fn mqtt_server(data: &[u8]) {
+    packets(Decoder::new(PACKET_BYTES_MAX), data);
+}
+
+/// MQTT packets as a client reads them; the first byte chooses the version.
+pub fn mqtt_client(data: &[u8]) {
+    let Some((first, rest)) = data.split_first() else { return };
+    let version = [Version::V31, Version::V311, Version::V5][usize::from(first % 3)];
+    packets(Decoder::with_version(version, PACKET_BYTES_MAX), rest);
+}
+
+/// What decodes must encode again to something that decodes equal.
+fn packets(mut decoder: Decoder, data: &[u8]) {
+    let mut buffer = BytesMut::from(data);
+    while let Ok(Some(packet)) = decoder.decode(&mut buffer) {
+        let Some(version) = decoder.version() else { return };
+        let mut bytes = BytesMut::new();
+        if encode(&packet, version, &mut bytes).is_ok() {
+            let mut again = Decoder::with_version(version, u32::MAX >> 4);
+            assert_eq!(again.decode(&mut bytes), Ok(Some(packet)));
+        }
+    }
+}
+
+/// Topic filter, a line feed, topic name.
+pub fn mqtt_topic(data: &[u8]) {
+    let Ok(text) = core::str::from_utf8(data) else { return };
+    let (filter, name) = text.split_once('\n').unwrap_or((text, "a/b"));
+    if let (Ok(filter), Ok(())) = (Filter::parse(filter), check_name(name)) {
+        let matched = filter.matches(name);
+        assert!(filter.has_wildcard() || !matched || filter.as_str().ends_with(name));
+    }
+}
+
+/// An HTTP response, in two pieces cut at the first byte's value.
+pub fn http_response(data: &[u8]) {
+    let Some((&cut, rest)) = data.split_first() else { return };
+    let (head, tail) = rest.split_at(usize::from(cut).min(rest.len()));
+    let mut decoder = Response::new(false, 64 * 1024);
+    let mut input = BytesMut::from(head);
+    for more in [&[][..], tail] {
+        input.extend_from_slice(more);
+        loop {
+            match decoder.next(&mut input) {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(_) => return,
+            }
+        }
+    }
+    drop(decoder.closed());
+}
+
+fn clouds() -> impl Iterator<Item = (&'static dyn Dialect, Box<dyn Cloud>)> {
+    ALL.iter().map(|dialect| {
+        let settings = Value::Object(Map::new());
+        (*dialect, dialect.cloud(&settings).expect("the default settings are valid"))
+    })
+}
+
+/// Topic, a line feed, payload: nothing a device says may panic, and every message that is
+/// routed is heard as something.
+pub fn dialect_message(data: &[u8]) {
+    let cut = data.iter().position(|&byte| byte == b'\n').unwrap_or(data.len());
+    let (topic, payload) = data.split_at(cut);
+    let Ok(topic) = core::str::from_utf8(topic) else { return };
+    let payload = Bytes::copy_from_slice(payload.get(1..).unwrap_or_default());
+    for (dialect, cloud) in clouds() {
+        let account: Account = account::of(dialect.id());
+        let mut session = cloud.session(&account, 7);
+        let _ = session.subscribe_grant(topic);
+        if matches!(session.publish_route(topic), Route::Own | Route::Sub(_)) {
+            let mut heard = Vec::new();
+            session.uplink(&account, topic, &payload, NOW, &mut heard);
+            assert!(!heard.is_empty(), "{topic}: nothing heard");
+        }
+    }
+}
+
+/// Method and path, host, headers and body as a raw HTTP/1.1 request text.
+pub fn dialect_http(data: &[u8]) {
+    let Ok(text) = core::str::from_utf8(data) else { return };
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
+    let mut lines = head.split("\r\n");
+    let mut first = lines.next().unwrap_or_default().split(' ');
+    let (method, target) = (first.next().unwrap_or_default(), first.next().unwrap_or("/"));
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let lower: Vec<(String, &str)> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value))
+        .collect();
+    let headers: Vec<(&str, &str)> = lower.iter().map(|(n, v)| (n.as_str(), *v)).collect();
+    let host = headers.iter().find(|(n, _)| *n == "host").map_or("", |(_, v)| *v);
+    let request =
+        HttpRequest { method, host, path, query, headers: &headers, body: body.as_bytes() };
+    for (dialect, cloud) in clouds() {
+        let Some(mut call) = cloud.http(&request) else { continue };
+        if call.claim().is_err() {
+            continue;
+        }
+        let account = account::of(dialect.id());
+        let decided = call.decide(Some(&account.product), Some(&account.device), NOW);
+        if decided.is_ok() {
+            let response = call.respond(&account.product, Err("internal.store"), [7; 16]);
+            assert!(response.status >= 200);
+        }
+    }
+}
+
+/// Client id, user name and password, a line each: a log-in without the secret is never admitted.
+pub fn dialect_hello(data: &[u8]) {
+    let Ok(text) = core::str::from_utf8(data) else { return };
+    let mut lines = text.split('\n');
+    let client_id = lines.next().unwrap_or_default();
+    let (user, password) = (lines.next(), lines.next().map(str::as_bytes));
+    for (dialect, cloud) in clouds() {
+        let hello = Hello { level: 4, client_id, user, password, tls: &Tls::None };
+        if !cloud.recognizes(&hello) {
+            continue;
+        }
+        let account = account::unguessable(dialect.id());
+        if let Ok(Claim::Node { product, node }) = cloud.identify(&hello) {
+            assert!(!product.is_empty() && !node.is_empty());
+        }
+        assert!(cloud.admit(&hello, &account, NOW).is_err(), "admitted without the secret");
+        let _ = cloud.psk_claim(client_id.as_bytes());
+    }
+}
+
+/// A thing-model document: what imports must export to something that imports equal.
+pub fn dialect_model(data: &[u8]) {
+    let Ok(document) = serde_json::from_slice::<Value>(data) else { return };
+    for dialect in ALL {
+        let Some(Ok(model)) = dialect.import_model(&document) else { continue };
+        let exported = dialect.export_model(&model).expect("what was imported can be exported");
+        let again = dialect.import_model(&exported);
+        assert_eq!(again, Some(Ok(model)), "{}", dialect.id());
+    }
+}
+
+/// A datagram of Tencent's provisioning service, read by both sides.
+pub fn tencent_comm(data: &[u8]) {
+    if let Ok(command) = comm::Command::parse(data) {
+        let again = comm::Command::parse(&command.emit());
+        assert!(again == Ok(command), "what is parsed is written and parsed equal");
+    }
+    let _ = comm::Message::parse(data);
+    let _ = comm::Announcement::parse(data);
+    let _ = comm::log::lines(data);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// Every target by name.
+    const TARGETS: [(&str, fn(&[u8])); 9] = [
+        ("dialect_hello", dialect_hello),
+        ("dialect_http", dialect_http),
+        ("dialect_message", dialect_message),
+        ("dialect_model", dialect_model),
+        ("http_response", http_response),
+        ("mqtt_client", mqtt_client),
+        ("mqtt_server", mqtt_server),
+        ("mqtt_topic", mqtt_topic),
+        ("tencent_comm", tencent_comm),
+    ];
+
+    /// Replays each input whole, cut everywhere and with each byte changed.
+    #[test]
+    fn the_corpus_is_survived() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+        for (name, target) in TARGETS {
+            let mut inputs = 0;
+            for entry in std::fs::read_dir(corpus.join(name)).expect(name) {
+                let data = std::fs::read(entry.expect("entry").path()).expect("input");
+                target(&data);
+                for n in 0..data.len().min(400) {
+                    target(&data[..n]);
+                    for change in [0x00, 0x20, 0x7f, 0xff] {
+                        let mut mutated = data.clone();
+                        mutated[n] ^= change;
+                        target(&mutated);
+                    }
+                }
+                inputs += 1;
+            }
+            assert!(inputs > 0, "{name} has no corpus");
+        }
+    }
+
+    #[test]
+    fn every_target_has_a_program() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz_targets");
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .expect("fuzz_targets")
+            .map(|entry| entry.expect("entry").path())
+            .map(|path| path.file_stem().expect("name").to_string_lossy().into_owned())
+            .collect();
+        files.sort();
+        assert_eq!(files, TARGETS.map(|(name, _)| name.to_owned()));
+    }
+}
