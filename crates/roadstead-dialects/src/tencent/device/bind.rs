@@ -140,13 +140,18 @@ impl Binder {
                 }
             }
             State::Waiting { due } if cx.now >= *due => self.not_answered(cx),
-            State::Lingering { due, end } if cx.now >= *due => return Some(end.clone()),
             State::Subscribing { .. }
             | State::Publishing { .. }
             | State::Waiting { .. }
             | State::Lingering { .. } => {}
         }
-        None
+        match &self.state {
+            State::Lingering { due, end } if cx.now >= *due => Some(end.clone()),
+            State::Subscribing { .. }
+            | State::Publishing { .. }
+            | State::Waiting { .. }
+            | State::Lingering { .. } => None,
+        }
     }
 
     /// Returns what a 3.0 device tells everybody about it.

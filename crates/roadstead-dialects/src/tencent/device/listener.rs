@@ -152,7 +152,10 @@ impl Listener {
                 cx.send(self.port, to, text);
                 return Some(Taken::Log);
             }
-            state => self.state = state,
+            state @ (State::Idle
+            | State::Replying { .. }
+            | State::Lingering { .. }
+            | State::SendingLog { .. }) => self.state = state,
         }
         None
     }

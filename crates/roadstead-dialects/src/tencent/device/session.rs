@@ -391,7 +391,25 @@ impl Session {
                     gateway.message(&body, cx);
                 }
             }
-            _ => {}
+            // Not subscribed, or not for devices.
+            Verb::ThingUp(_)
+            | Verb::ThingDown(Thing::Raw)
+            | Verb::SysUp
+            | Verb::LogUp
+            | Verb::LogDown
+            | Verb::OtaUp
+            | Verb::OtaDown
+            | Verb::GatewayUp
+            | Verb::ConfigUp
+            | Verb::ConfigDown
+            | Verb::ResourceUp
+            | Verb::ResourceDown
+            | Verb::ShadowUp
+            | Verb::ShadowDown
+            | Verb::BroadcastDown
+            | Verb::RrpcUp(_)
+            | Verb::RrpcDown(_)
+            | Verb::Custom(_) => {}
         }
         None
     }
@@ -402,7 +420,7 @@ impl Session {
         let number = |key: &str| body.get(key).and_then(Value::as_i64);
         let date = match (number("ntptime1"), number("ntptime2"), number("time")) {
             (Some(t1), Some(t2), _) => {
-                (t1.saturating_add(t2).saturating_add(cx.date_ms()) - sent_ms) / 2
+                t1.saturating_add(t2).saturating_add(cx.date_ms()).saturating_sub(sent_ms) / 2
             }
             (_, _, Some(seconds)) => seconds.saturating_mul(1000),
             _ => return cx.log("time", "unreadable"),

@@ -220,16 +220,24 @@ impl Life {
 
     /// A datagram came.
     pub(super) fn datagram(&mut self, datagram: &Datagram, cx: &mut Context<'_>) {
-        match &mut self.phase {
-            Phase::Listening(listener) if listener.port() == datagram.port => {
-                let taken = listener.datagram(datagram.from, &datagram.bytes, cx);
-                self.taken(taken, cx);
-            }
-            Phase::LogService(listener) if listener.port() == datagram.port => {
-                let taken = listener.datagram(datagram.from, &datagram.bytes, cx);
-                self.log_read(taken.is_some(), cx);
-            }
-            _ => {}
+        let (Phase::Listening(listener) | Phase::LogService(listener)) = &mut self.phase else {
+            return;
+        };
+        if listener.port() != datagram.port {
+            return;
+        }
+        let taken = listener.datagram(datagram.from, &datagram.bytes, cx);
+        match self.phase {
+            Phase::LogService(_) => self.log_read(taken.is_some(), cx),
+            Phase::Off
+            | Phase::Listening(_)
+            | Phase::Camera
+            | Phase::Joining { .. }
+            | Phase::Registering { .. }
+            | Phase::Connecting { .. }
+            | Phase::Binding(_)
+            | Phase::Online(_)
+            | Phase::Pausing { .. } => self.taken(taken, cx),
         }
     }
 
@@ -250,17 +258,15 @@ impl Life {
             MqttEvent::Closed(fault) => self.closed(fault, cx),
             MqttEvent::Subscribed { .. }
             | MqttEvent::Published { .. }
-            | MqttEvent::Message { .. } => match &mut self.phase {
-                Phase::Binding(binder) => {
+            | MqttEvent::Message { .. } => {
+                if let Phase::Binding(binder) = &mut self.phase {
                     binder.event(event, cx);
                     self.after_binder(None, cx);
-                }
-                Phase::Online(session) => {
+                } else if let Phase::Online(session) = &mut self.phase {
                     let verdict = session.event(event, cx);
                     self.after_session(verdict, cx);
                 }
-                _ => {}
-            },
+            }
         }
     }
 
