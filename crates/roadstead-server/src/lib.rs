@@ -15,4 +15,6 @@
 pub mod clock;
 pub mod config;
 pub mod directory;
+pub mod service;
 pub mod shell;
+pub mod vendor;

@@ -1,0 +1,336 @@
+//! Requests to devices: checked against the model, sent to the live connection, traced both ways.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use roadstead_core::code::StoreFailure;
+use roadstead_core::command::{CommandError, Outcome};
+use roadstead_core::exchange::Downlink;
+use roadstead_core::limit::{COMMAND_DEADLINE, COMMAND_DEADLINE_MAX, PAYLOAD_BYTES_MAX};
+use roadstead_core::port::StoreError;
+use roadstead_core::shadow::{Change, Values};
+use roadstead_core::trace::{Entry, Hop};
+use roadstead_core::{DeviceId, Map, SpaceId, Value};
+use roadstead_dialects::cloud::Account;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::model::{check_get, check_input, check_set};
+use super::{Error, Platform};
+use crate::directory::{Link, Order};
+
+/// Kind of a waiting message that tells a device that its owner gave it up; the store writes it
+/// in the transaction that ends the binding.
+const KIND_UNBOUND: &str = "unbound";
+/// Kind of a waiting opaque message.
+const KIND_MESSAGE: &str = "message";
+
+/// What became of a wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Desired {
+    /// True when the device is on line and the request is on its way; otherwise the device gets
+    /// it when it asks for its shadow.
+    pub pushed: bool,
+}
+
+/// Body of a waiting opaque message.
+#[derive(Serialize, Deserialize)]
+struct Waiting {
+    channel: Box<str>,
+    payload: String,
+}
+
+impl Platform {
+    /// Sends a request to a device of the space and waits for its answer, at most for `deadline`
+    /// (by default [`COMMAND_DEADLINE`]). For a sub-device it goes to the gateway's connection.
+    ///
+    /// # Errors
+    ///
+    /// `command.*`, `device.unknown`; nothing was sent after `command.model`, `command.offline`,
+    /// `command.unsupported`, `command.too_large`.
+    pub async fn request(
+        &self,
+        space: &SpaceId,
+        device: &DeviceId,
+        request: Downlink,
+        deadline: Option<Duration>,
+    ) -> Result<Outcome, CommandError> {
+        let account = self.account_in(space, device).await?;
+        let asked = deadline.or(request.deadline()).unwrap_or(COMMAND_DEADLINE);
+        let deadline = asked.min(COMMAND_DEADLINE_MAX);
+        let what = request.name();
+        let shown = show(&request);
+        let started = self.clock.tick();
+        let result = match self.checked_link(&account, &request).await {
+            Ok(link) => {
+                self.note(device, Entry::new(self.clock.now(), Hop::Down, what, "ok", &shown));
+                order(link.as_ref(), account, request, deadline).await
+            }
+            Err(error) => {
+                let now = self.clock.now();
+                let text = format!("{shown}: {error}");
+                self.note(device, Entry::new(now, Hop::Api, what, error.code(), &text));
+                self.observer.count(what, error.code());
+                return Err(error);
+            }
+        };
+        let spent = self.clock.tick().since(started).as_millis();
+        let (hop, code, text) = match &result {
+            Ok(Outcome::Answered(answer)) => {
+                let text = format!("{what}: code {} {}, {spent} ms", answer.code, answer.status);
+                (Hop::Up, "ok", text)
+            }
+            Ok(Outcome::Delivered) => (Hop::Up, "ok", format!("{what}: delivered, {spent} ms")),
+            Err(error) => (Hop::Cloud, error.code(), format!("{what}: {error}, {spent} ms")),
+        };
+        self.note(device, Entry::new(self.clock.now(), hop, "result", code, &text));
+        self.observer.count(what, code);
+        result
+    }
+
+    /// Wants values of a device: keeps them as desired and, when the device is on line, sends
+    /// them. `null` takes a wish back. The device's report fulfils the wish.
+    ///
+    /// # Errors
+    ///
+    /// `device.unknown`, `command.model`, `api.quota` when the shadow would grow too large.
+    pub async fn desire(
+        self: &Arc<Self>,
+        space: &SpaceId,
+        device: &DeviceId,
+        service: &str,
+        values: Map<String, Value>,
+    ) -> Result<Desired, Error> {
+        let account = self.account_in(space, device).await?;
+        let set: Map<String, Value> = values
+            .iter()
+            .filter(|(_, v)| !v.is_null())
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
+        check_set(&account.product.model, service, &set)?;
+        let now = self.clock.now();
+        let request = Downlink::SetProperties { service: service.into(), properties: set };
+        let entry = Entry::new(now, Hop::Api, "desire", "ok", &show(&request));
+        let values = Values { properties: values, at: now };
+        let change = Change::Desire { service: service.into(), values };
+        self.store.change_shadow(device, vec![change], Some(entry)).await?;
+        let pushed = is_set(&request) && self.link_of(&account).await?.is_some();
+        if pushed {
+            let (platform, space, device) = (self.clone(), space.clone(), device.clone());
+            tokio::spawn(async move {
+                // The trace has the result, and the wish stands until the device reports.
+                drop(platform.request(&space, &device, request, None).await);
+            });
+        }
+        Ok(Desired { pushed })
+    }
+
+    /// Sends an opaque message, now or when the device is back; returns whether it was delivered
+    /// now.
+    ///
+    /// # Errors
+    ///
+    /// `device.unknown`, `command.unsupported`, `command.too_large`, `internal.store`.
+    pub async fn send_message(
+        &self,
+        space: &SpaceId,
+        device: &DeviceId,
+        channel: &str,
+        payload: Bytes,
+    ) -> Result<bool, Error> {
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            let (size, limit) = (payload.len(), PAYLOAD_BYTES_MAX);
+            return Err(CommandError::TooLarge { size, limit }.into());
+        }
+        let message = Downlink::Message { channel: channel.into(), payload: payload.clone() };
+        match self.request(space, device, message, None).await {
+            Ok(_) => Ok(true),
+            Err(CommandError::Offline | CommandError::Lost | CommandError::Timeout(_)) => {
+                let body = Waiting { channel: channel.into(), payload: BASE64.encode(&payload) };
+                let body = serde_json::to_string(&body).expect("text fields are JSON");
+                let now = self.clock.now();
+                self.store.push_pending(device, KIND_MESSAGE, &body, now).await?;
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Returns what waits for a device.
+    pub(super) async fn waiting(&self, device: &DeviceId) -> Vec<(u64, Downlink)> {
+        let rows = match self.store.pending(device).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::warn!(%error, %device, "reading what waits for a device");
+                return Vec::new();
+            }
+        };
+        let read = |(sequence, kind, body): (u64, Box<str>, Box<str>)| {
+            let request = read_waiting(&kind, &body);
+            if request.is_none() {
+                tracing::warn!(%device, kind, "a waiting message cannot be read");
+            }
+            Some((sequence, request?))
+        };
+        rows.into_iter().filter_map(read).collect()
+    }
+
+    /// Delivers what waits for a device if it is on line now.
+    pub(super) fn deliver_waiting(self: &Arc<Self>, device: &DeviceId) {
+        let (platform, device) = (self.clone(), device.clone());
+        tokio::spawn(async move {
+            let Ok(Some(known)) = platform.store.device(&device).await else { return };
+            for (sequence, request) in platform.waiting(&device).await {
+                // Off line or not listening: it is delivered after the next log-in.
+                if platform.request(&known.space, &device, request, None).await.is_err() {
+                    return;
+                }
+                if let Err(error) = platform.store.pop_pending(&device, sequence).await {
+                    return tracing::warn!(%error, %device, "forgetting a delivered message");
+                }
+            }
+        });
+    }
+
+    /// Returns a device with its product, if it is in the space.
+    pub(super) async fn account_in(
+        &self,
+        space: &SpaceId,
+        device: &DeviceId,
+    ) -> Result<Account, CommandError> {
+        let unknown = || CommandError::UnknownDevice(device.as_str().into());
+        let found = self.store.device(device).await.map_err(failed)?;
+        let device = found.filter(|found| found.space == *space).ok_or_else(unknown)?;
+        let product = self.store.product(&device.product).await.map_err(failed)?;
+        Ok(Account { product: product.ok_or_else(unknown)?, device })
+    }
+
+    async fn checked_link(
+        &self,
+        account: &Account,
+        request: &Downlink,
+    ) -> Result<Arc<dyn Link>, CommandError> {
+        let model = &account.product.model;
+        match request {
+            Downlink::SetProperties { service, properties } => {
+                check_set(model, service, properties)?;
+            }
+            Downlink::GetProperties { service, properties } => {
+                check_get(model, service, properties)?;
+            }
+            Downlink::Command { service, command, params } => {
+                check_input(model, service, command, params)?;
+            }
+            Downlink::Message { .. }
+            | Downlink::Call(_)
+            | Downlink::Unbound
+            | Downlink::LogLevel(_)
+            | Downlink::Config(_)
+            | Downlink::SubDevicesChanged { .. }
+            | Downlink::SearchSubDevices { .. } => {}
+        }
+        self.link_of(account).await?.ok_or(CommandError::Offline)
+    }
+
+    /// Returns the connection of a device, or of the gateway behind which it is on line.
+    async fn link_of(&self, account: &Account) -> Result<Option<Arc<dyn Link>>, CommandError> {
+        if let Some(link) = self.directory.find(&account.device.id) {
+            return Ok(Some(link));
+        }
+        let Some(gateway) = &account.device.gateway else { return Ok(None) };
+        let Some(link) = self.directory.find(gateway) else { return Ok(None) };
+        let presence = self.store.presence(&account.device.id).await.map_err(failed)?;
+        Ok(presence.online.then_some(link))
+    }
+}
+
+/// Hands a request over and waits.
+async fn order(
+    link: &dyn Link,
+    account: Account,
+    request: Downlink,
+    deadline: Duration,
+) -> Result<Outcome, CommandError> {
+    let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+    let (result, answer) = oneshot::channel();
+    let order = Order::Downlink { account, request, deadline_ms, result };
+    if link.send(order).is_err() {
+        return Err(CommandError::Busy);
+    }
+    match tokio::time::timeout(deadline, answer).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(CommandError::Lost),
+        Err(_) => Err(CommandError::Timeout(deadline_ms)),
+    }
+}
+
+fn is_set(request: &Downlink) -> bool {
+    matches!(request, Downlink::SetProperties { properties, .. } if !properties.is_empty())
+}
+
+fn read_waiting(kind: &str, body: &str) -> Option<Downlink> {
+    match kind {
+        KIND_UNBOUND => Some(Downlink::Unbound),
+        KIND_MESSAGE => {
+            let Waiting { channel, payload } = serde_json::from_str(body).ok()?;
+            let payload = BASE64.decode(payload).ok()?.into();
+            Some(Downlink::Message { channel, payload })
+        }
+        _ => None,
+    }
+}
+
+/// Returns the line of the trace.
+fn show(request: &Downlink) -> String {
+    let json = |values: &Map<String, Value>| {
+        serde_json::to_string(values).unwrap_or_else(|error| error.to_string())
+    };
+    match request {
+        Downlink::SetProperties { service, properties } => {
+            format!("{service} {}", json(properties))
+        }
+        Downlink::GetProperties { service, properties } => {
+            format!("{service} [{}]", properties.join(", "))
+        }
+        Downlink::Command { service, command, params } => {
+            format!("{service}/{command} {}", json(params))
+        }
+        Downlink::Message { channel, payload } => format!("{channel} {} B", payload.len()),
+        Downlink::Call(payload) => format!("{} B", payload.len()),
+        Downlink::LogLevel(level) => format!("level {level}"),
+        Downlink::SubDevicesChanged { attached, devices } => {
+            format!("{} sub-devices, attached: {attached}", devices.len())
+        }
+        Downlink::SearchSubDevices { start } => format!("start: {start}"),
+        Downlink::Unbound | Downlink::Config(_) => String::new(),
+    }
+}
+
+fn failed(error: StoreError) -> CommandError {
+    let text = || StoreFailure(error.to_string().into());
+    CommandError::Store(if let StoreError::Engine(failure) = &error {
+        failure.clone()
+    } else {
+        text()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_messages_read_back() {
+        let body = r#"{"channel":"raw","payload":"AAH/"}"#;
+        let message =
+            Downlink::Message { channel: "raw".into(), payload: Bytes::from_static(&[0, 1, 255]) };
+        assert_eq!(read_waiting(KIND_MESSAGE, body), Some(message));
+        assert_eq!(read_waiting(KIND_UNBOUND, "{}"), Some(Downlink::Unbound));
+        for (kind, body) in [(KIND_MESSAGE, "{}"), (KIND_MESSAGE, "x"), ("other", "{}")] {
+            assert_eq!(read_waiting(kind, body), None);
+        }
+    }
+}

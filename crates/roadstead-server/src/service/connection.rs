@@ -1,0 +1,77 @@
+//! [`Services`] for connections: each method goes to the file of its noun.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use roadstead_core::exchange::{Answer, Downlink, SubDevice, Uplink};
+use roadstead_core::session::{Ending, Epoch};
+use roadstead_core::trace::Entry;
+use roadstead_core::{Code, DeviceId, Secret};
+use roadstead_dialects::cloud::{Account, Claim, Hello, Refusal};
+
+use super::Platform;
+use crate::shell::{Login, Peer, Services};
+
+#[async_trait]
+impl Services for Platform {
+    fn psk(&self, identity: &[u8]) -> Option<Secret> {
+        self.clouds.values().find_map(|cloud| {
+            let Claim::Node { product, node } = cloud.psk_claim(identity)? else {
+                return None;
+            };
+            // A frozen device gets its key, too: it is refused where it can be told the reason.
+            let device = self.store.device_by_node_blocking(&(&*product).into(), &node);
+            match device {
+                Ok(device) => cloud.psk_key(&*device?),
+                Err(error) => {
+                    tracing::warn!(%error, "reading a device inside a TLS handshake");
+                    None
+                }
+            }
+        })
+    }
+
+    async fn login(&self, hello: Hello<'_>, peer: &Peer) -> Result<Login, (Refusal, u8)> {
+        self.log_in(hello, peer).await
+    }
+
+    async fn stranger(&self, peer: &Peer, psk_identity: Option<&[u8]>, refusal: Refusal) {
+        self.refused_early(peer, psk_identity, &refusal).await;
+    }
+
+    fn uplink(
+        self: Arc<Self>,
+        account: Account,
+        epoch: Epoch,
+        topic: &str,
+        size: usize,
+        uplink: Uplink,
+    ) -> BoxFuture<'static, Answer> {
+        let source = format!("{topic} {size} B");
+        Box::pin(async move { self.hear(&account, epoch, &source, uplink).await })
+    }
+
+    async fn sub_account(&self, gateway: &Account, device: &SubDevice) -> Result<Account, Code> {
+        self.sub_account_of(gateway, device).await
+    }
+
+    async fn pending(&self, device: &DeviceId) -> Vec<(u64, Downlink)> {
+        self.waiting(device).await
+    }
+
+    async fn delivered(&self, device: &DeviceId, sequence: u64) {
+        if let Err(error) = self.store.pop_pending(device, sequence).await {
+            // It is delivered once more after the next log-in; that is allowed, losing it is not.
+            tracing::warn!(%error, %device, "forgetting a delivered message");
+        }
+    }
+
+    fn trace(&self, device: &DeviceId, entry: Entry) {
+        self.note(device, entry);
+    }
+
+    async fn logout(&self, account: &Account, epoch: Epoch, ending: Ending) {
+        self.log_out(account, epoch, ending).await;
+    }
+}

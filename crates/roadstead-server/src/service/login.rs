@@ -1,0 +1,322 @@
+//! Log-in, log-out and refusals.
+//!
+//! ```text
+//! hello --recognise--> claim --load--> account --frozen? admit--> epoch, presence, session
+//!    '------ no dialect, unknown, refused: true cause into trace, presence, strangers ------'
+//! ```
+//!
+//! A storm of refusals writes at most once per device and [`REFUSAL_GAP`]; the rest is counted and
+//! the next entry says how many there were.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use roadstead_core::port::{PresenceChange, StoreError};
+use roadstead_core::session::{Ending, Epoch, Presence};
+use roadstead_core::trace::{Entries, Entry, Hop};
+use roadstead_core::{Code, Timestamp};
+use roadstead_dialects::cloud::{Account, Claim, Cloud, Hello, Refusal};
+
+use super::{Platform, Stranger};
+use crate::shell::{Login, Peer};
+
+/// Time between two written refusals of one device.
+const REFUSAL_GAP: Duration = Duration::from_secs(1);
+/// How long the refusals of a device are counted.
+pub(super) const REFUSALS_KEPT: Duration = Duration::from_secs(600);
+/// CONNACK return code for a client of no known dialect (MQTT 3.1.1 table 3.1: the data in the
+/// user name or password is malformed).
+const CONNACK_MALFORMED: u8 = 4;
+/// CONNACK return code while the store fails (MQTT 3.1.1 table 3.1: server unavailable).
+const CONNACK_UNAVAILABLE: u8 = 3;
+
+/// Refusals of one device.
+pub(super) struct Refusals {
+    /// When one was written last.
+    written_at: Timestamp,
+    /// Those since then.
+    unwritten: u64,
+}
+
+/// A refused claim: by which dialect, about whom if the device exists, and why.
+struct Refused<'a> {
+    cloud: Option<&'a Arc<dyn Cloud>>,
+    claim: Option<Claim>,
+    account: Option<Account>,
+    refusal: Refusal,
+}
+
+impl Platform {
+    pub(super) async fn log_in(
+        &self,
+        hello: Hello<'_>,
+        peer: &Peer,
+    ) -> Result<Login, (Refusal, u8)> {
+        let now = self.clock.now();
+        match self.recognize(&hello, now).await {
+            Ok((cloud, account)) => self.open_session(cloud, account, peer, now).await,
+            Err(refused) => Err(self.refuse(refused, peer, now).await),
+        }
+    }
+
+    /// Finds the dialect and the account. Shapes of two dialects may overlap: the first whose
+    /// claim names a product of that dialect decides.
+    async fn recognize<'a>(
+        &'a self,
+        hello: &Hello<'_>,
+        now: Timestamp,
+    ) -> Result<(&'a Arc<dyn Cloud>, Account), Refused<'a>> {
+        let mut first: Option<Refused<'a>> = None;
+        for (dialect, cloud) in &self.clouds {
+            if !cloud.recognizes(hello) {
+                continue;
+            }
+            let refused =
+                |claim, account, refusal| Refused { cloud: Some(cloud), claim, account, refusal };
+            let claim = match cloud.identify(hello) {
+                Ok(claim) => claim,
+                Err(refusal) => {
+                    first.get_or_insert(refused(None, None, refusal));
+                    continue;
+                }
+            };
+            let account = match self.load_claim(dialect, &claim).await {
+                Ok(account) => account,
+                Err(refusal) => {
+                    let decisive = refusal.code != "auth.unknown_product";
+                    let refused = refused(Some(claim), None, refusal);
+                    if decisive {
+                        return Err(refused);
+                    }
+                    first.get_or_insert(refused);
+                    continue;
+                }
+            };
+            if account.device.frozen {
+                let refusal = Refusal::new("auth.frozen", "an operator froze the device");
+                return Err(refused(Some(claim), Some(account), refusal));
+            }
+            return match cloud.admit(hello, &account, now) {
+                Ok(()) => Ok((cloud, account)),
+                Err(refusal) => Err(refused(Some(claim), Some(account), refusal)),
+            };
+        }
+        Err(first.unwrap_or_else(|| {
+            let detail = format!(
+                "client id of {} bytes, {} user name",
+                hello.client_id.len(),
+                if hello.user.is_some() { "with" } else { "without" }
+            );
+            let refusal = Refusal::new("auth.malformed", detail);
+            Refused { cloud: None, claim: None, account: None, refusal }
+        }))
+    }
+
+    /// Returns what a claim is about.
+    async fn load_claim(&self, dialect: &str, claim: &Claim) -> Result<Account, Refusal> {
+        let failed = |error: StoreError| Refusal::new(error.code(), "reading the registry");
+        let (device, product) = match claim {
+            Claim::Node { product, node } => {
+                let id = (&**product).into();
+                let loaded = self.store.product(&id).await.map_err(failed)?;
+                let product =
+                    loaded.filter(|product| &*product.dialect == dialect).ok_or_else(|| {
+                        Refusal::new("auth.unknown_product", format!("product `{id}`"))
+                    })?;
+                let device = self.store.device_by_node(&id, node).await.map_err(failed)?;
+                (device.ok_or_else(|| unknown_device(node))?, product)
+            }
+            Claim::Device(id) => {
+                let device = self.store.device(id).await.map_err(failed)?;
+                let device = device.ok_or_else(|| unknown_device(id.as_str()))?;
+                let product = self.store.product(&device.product).await.map_err(failed)?;
+                let product = product
+                    .filter(|product| &*product.dialect == dialect)
+                    .ok_or_else(|| unknown_device(id.as_str()))?;
+                (device, product)
+            }
+        };
+        Ok(Account { product, device })
+    }
+
+    async fn open_session(
+        &self,
+        cloud: &Arc<dyn Cloud>,
+        account: Account,
+        peer: &Peer,
+        now: Timestamp,
+    ) -> Result<Login, (Refusal, u8)> {
+        let epoch = self.directory.next_epoch();
+        let device = &account.device.id;
+        let address = peer.address.to_string();
+        let presence = Presence {
+            online: true,
+            epoch,
+            online_at: Some(now),
+            peer: Some(address.as_str().into()),
+            transport: Some(peer.transport.into()),
+            ..Presence::default()
+        };
+        let text = format!("{address} {}", peer.transport);
+        let entry = Entry::new(now, Hop::Up, "login", "ok", &text);
+        let change = PresenceChange { device: device.clone(), presence };
+        let entries = Entries { device: device.clone(), entries: vec![entry] };
+        let (presence, trace) = tokio::join!(
+            self.store.set_presence(vec![change]),
+            self.store.append_trace(vec![entries])
+        );
+        if let Err(error) = presence.and(trace) {
+            tracing::warn!(%error, %device, "noting a log-in");
+            self.observer.count("login", error.code());
+            return Err((Refusal::new(error.code(), "noting the log-in"), CONNACK_UNAVAILABLE));
+        }
+        self.mark_connected(device, now).await;
+        self.observer.count("login", "ok");
+        let random = u64::from_le_bytes(self.random.bytes());
+        let session = cloud.session(&account, random);
+        Ok(Login { account, cloud: cloud.clone(), session, epoch })
+    }
+
+    async fn refuse(&self, refused: Refused<'_>, peer: &Peer, now: Timestamp) -> (Refusal, u8) {
+        let Refused { cloud, claim, account, refusal } = refused;
+        let connack = match (cloud, refusal.code.starts_with("internal.")) {
+            (_, true) => CONNACK_UNAVAILABLE,
+            (Some(cloud), false) => cloud.connack(refusal.code),
+            (None, false) => CONNACK_MALFORMED,
+        };
+        match &account {
+            Some(account) => {
+                let source = format!("{} {}", peer.address, peer.transport);
+                self.refused_device(account, "login", &refusal, &source, now).await;
+            }
+            None => self.refused_stranger("login", claim, Some(peer.address), &refusal, now),
+        }
+        (refusal, connack)
+    }
+
+    /// Records that a known device was refused; see the module text for the bound.
+    pub(super) async fn refused_device(
+        &self,
+        account: &Account,
+        what: &'static str,
+        refusal: &Refusal,
+        source: &str,
+        now: Timestamp,
+    ) {
+        let device = &account.device.id;
+        self.observer.count(what, refusal.code);
+        let unwritten = {
+            let mut refused = self.refused.lock();
+            if let Some(known) = refused.get_mut(device, now)
+                && now < known.written_at + REFUSAL_GAP
+            {
+                known.unwritten += 1;
+                return;
+            }
+            let fresh = Refusals { written_at: now, unwritten: 0 };
+            refused.set(device.clone(), fresh, now).map_or(0, |before| before.unwritten)
+        };
+        let more = match unwritten {
+            0 => String::new(),
+            n => format!("; {n} more before this one were not written"),
+        };
+        let text = format!("{source}: {}{more}", refusal.detail);
+        self.note(device, Entry::new(now, Hop::Up, what, refusal.code, &text));
+        self.note_refusal(device, refusal.code, now);
+        self.mark_refused(device, refusal, now).await;
+    }
+
+    /// Records that a client was refused that is none of our devices.
+    pub(super) fn refused_stranger(
+        &self,
+        what: &'static str,
+        claim: Option<Claim>,
+        peer: Option<SocketAddr>,
+        refusal: &Refusal,
+        at: Timestamp,
+    ) {
+        self.observer.count(what, refusal.code);
+        let (product, node) = match claim {
+            Some(Claim::Node { product, node }) => (Some(product), Some(node)),
+            Some(Claim::Device(id)) => (None, Some(id.as_str().into())),
+            None => (None, None),
+        };
+        let (code, detail) = (refusal.code, refusal.detail.clone());
+        self.strangers.push(Stranger { at, peer, product, node, code, detail });
+    }
+
+    /// Notes a client that never got as far as a log-in.
+    pub(super) async fn refused_early(
+        &self,
+        peer: &Peer,
+        psk_identity: Option<&[u8]>,
+        refusal: &Refusal,
+    ) {
+        let now = self.clock.now();
+        let claimed = psk_identity.and_then(|identity| {
+            self.clouds
+                .iter()
+                .find_map(|(dialect, cloud)| Some((*dialect, cloud.psk_claim(identity)?)))
+        });
+        if let Some((dialect, claim)) = &claimed
+            && let Ok(account) = self.load_claim(dialect, claim).await
+        {
+            let source = format!("{} {}", peer.address, peer.transport);
+            return self.refused_device(&account, "handshake", refusal, &source, now).await;
+        }
+        let claim = claimed.map(|(_, claim)| claim);
+        self.refused_stranger("handshake", claim, Some(peer.address), refusal, now);
+    }
+
+    pub(super) async fn log_out(&self, account: &Account, epoch: Epoch, ending: Ending) {
+        let now = self.clock.now();
+        let device = &account.device.id;
+        let mut changes = Vec::new();
+        match self.store.presence(device).await {
+            // A newer session has taken over: its presence stands.
+            Ok(presence) if presence.epoch > epoch => {}
+            Ok(presence) => changes.push(PresenceChange {
+                device: device.clone(),
+                presence: ended(presence, epoch, ending, now),
+            }),
+            Err(error) => tracing::warn!(%error, %device, "reading the presence of a device"),
+        }
+        changes.extend(self.leave_gateway(device, epoch, now).await);
+        let entry = Entry::new(now, Hop::Up, "logout", ending_code(ending), "");
+        self.note(device, entry);
+        for change in changes.iter().filter(|change| change.device != *device) {
+            let code = Ending::Gateway.code();
+            self.note(&change.device, Entry::new(now, Hop::Up, "logout", code, device.as_str()));
+        }
+        if let Err(error) = self.store.set_presence(changes).await {
+            tracing::warn!(%error, %device, "noting the end of a session");
+        }
+        self.observer.count("logout", ending.code());
+    }
+}
+
+/// Returns the presence after the end of a session.
+pub(super) fn ended(before: Presence, epoch: Epoch, ending: Ending, now: Timestamp) -> Presence {
+    Presence { online: false, epoch, offline_at: Some(now), ending: Some(ending), ..before }
+}
+
+/// A goodbye is not a failure; every other ending is shown by its code.
+fn ending_code(ending: Ending) -> Code {
+    match ending {
+        Ending::Disconnected => "ok",
+        Ending::Lost
+        | Ending::KeepAlive
+        | Ending::TakenOver
+        | Ending::Protocol
+        | Ending::Revoked
+        | Ending::TooSlow
+        | Ending::Shutdown
+        | Ending::Gateway
+        | Ending::ServerLost => ending.code(),
+    }
+}
+
+fn unknown_device(name: &str) -> Refusal {
+    Refusal::new("auth.unknown_device", format!("device `{name}`"))
+}

@@ -1,0 +1,202 @@
+//! What the platform does: load, decide (core), save, tell. One file per noun.
+//!
+//! [`Platform`] is what listeners ([`crate::shell::Services`]) and APIs call. It never parses wire
+//! bytes, never writes them, and knows no vendor by name: what is a vendor's sits behind
+//! [`Cloud`]. Every write that a caller sees as done is durable; what is only remembered in memory
+//! ([`Recent`]) is bounded by a limit with a name and may be forgotten without harm.
+
+mod attempt;
+mod binding;
+mod certificate;
+mod command;
+mod connection;
+mod device;
+mod error;
+mod gateway;
+mod import;
+mod login;
+mod model;
+mod password;
+mod product;
+mod random;
+mod recent;
+mod recorder;
+mod registration;
+mod stranger;
+mod task;
+#[cfg(test)]
+mod tests;
+mod trace;
+mod uplink;
+mod user;
+mod why;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use roadstead_core::port::Store;
+use roadstead_core::{Code, DeviceId};
+use roadstead_dialects::cloud::Cloud;
+use roadstead_dialects::{ALL, Problem};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::directory::Directory;
+
+pub use attempt::PhoneMark;
+pub use binding::{NewToken, TokenProgress, TokenStatus};
+pub use certificate::{CertificateIssuer, IssueError, Issued};
+pub use command::Desired;
+pub use device::{DeviceView, NewDevice};
+pub use error::Error;
+pub use import::{
+    Counts, Fleet, FleetCheck, FleetDevice, FleetProduct, FleetReport, RowError, Works,
+};
+pub use product::{NewProduct, ProductPatch, import_model};
+pub use random::Random;
+pub use stranger::Stranger;
+pub use task::Tasks;
+pub use user::{Caller, FirstStart, NewUser, SignedIn};
+pub use why::{Evidence, State, Verdict};
+
+use attempt::Onboarding;
+use gateway::Gateways;
+use login::Refusals;
+use password::Passwords;
+use recent::Recent;
+use recorder::Recorder;
+use stranger::Strangers;
+use user::Failures;
+
+/// Opened clouds by dialect name.
+pub type Clouds = BTreeMap<&'static str, Arc<dyn Cloud>>;
+
+/// Replay keys of dynamic registrations that are remembered.
+const REPLAYS_MAX: usize = 100_000;
+/// Devices whose refusals are counted.
+const REFUSED_MAX: usize = 100_000;
+
+/// What a platform is made of.
+pub struct Parts {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// Who is connected.
+    pub directory: Arc<Directory>,
+    /// The dialects, see [`open_clouds`].
+    pub clouds: Clouds,
+    /// Time.
+    pub clock: Clock,
+    /// Settings.
+    pub config: Arc<Config>,
+    /// Makes device certificates.
+    pub issuer: Arc<dyn CertificateIssuer>,
+    /// Randomness.
+    pub random: Random,
+    /// Counts what happens.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// Counts what happens; the metrics implement it.
+pub trait Observer: Send + Sync {
+    /// Something (`login`, `report`, `register`, `trace_dropped`, …) ended with `ok` or a code.
+    fn count(&self, what: &'static str, code: Code);
+}
+
+/// Counts nothing.
+impl Observer for () {
+    fn count(&self, _: &'static str, _: Code) {}
+}
+
+/// The platform. Shared as `Arc<Platform>`; every method takes `&self`.
+pub struct Platform {
+    store: Arc<dyn Store>,
+    directory: Arc<Directory>,
+    clouds: Clouds,
+    clock: Clock,
+    config: Arc<Config>,
+    issuer: Arc<dyn CertificateIssuer>,
+    random: Random,
+    observer: Arc<dyn Observer>,
+    recorder: Recorder,
+    strangers: Strangers,
+    onboarding: Onboarding,
+    gateways: Gateways,
+    passwords: Passwords,
+    failures: Failures,
+    replays: Mutex<Recent<Box<str>, ()>>,
+    refused: Mutex<Recent<DeviceId, Refusals>>,
+}
+
+impl Platform {
+    /// Puts a platform together; [`Platform::start`] starts its background tasks.
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let Parts { store, directory, clouds, clock, config, issuer, random, observer } = parts;
+        Arc::new(Self {
+            recorder: Recorder::default(),
+            strangers: Strangers::default(),
+            onboarding: Onboarding::default(),
+            gateways: Gateways::default(),
+            passwords: Passwords::new(password::Cost::INTERACTIVE),
+            failures: Failures::default(),
+            replays: Mutex::new(Recent::new(REPLAYS_MAX, registration::REPLAY_LIFE)),
+            refused: Mutex::new(Recent::new(REFUSED_MAX, login::REFUSALS_KEPT)),
+            store,
+            directory,
+            clouds,
+            clock,
+            config,
+            issuer,
+            random,
+            observer,
+        })
+    }
+
+    /// Returns the store, for reads that need no decision.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Returns the clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Returns the settings.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// Returns the directory of live connections.
+    pub fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    fn cloud(&self, dialect: &str) -> Option<&Arc<dyn Cloud>> {
+        self.clouds.get(dialect)
+    }
+}
+
+/// Opens every dialect with its section of the settings.
+///
+/// # Errors
+///
+/// [`Problem`] naming the unknown section or the setting.
+pub fn open_clouds(config: &Config) -> Result<Clouds, Problem> {
+    const CODE: Code = "api.bad_request";
+    if let Some(unknown) =
+        config.dialect.keys().find(|name| roadstead_dialects::find(name).is_none())
+    {
+        return Err(Problem::new(CODE, format!("`dialect.{unknown}` is not a dialect")));
+    }
+    ALL.iter()
+        .map(|dialect| {
+            let settings = match config.dialect.get(dialect.id()) {
+                Some(section) => serde_json::to_value(section)
+                    .map_err(|error| Problem::new(CODE, format!("`{}`: {error}", dialect.id())))?,
+                None => serde_json::Value::Object(serde_json::Map::new()),
+            };
+            Ok((dialect.id(), Arc::from(dialect.cloud(&settings)?)))
+        })
+        .collect()
+}
