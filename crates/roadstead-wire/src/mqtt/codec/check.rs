@@ -4,7 +4,7 @@
 //! texts with U+0000, trailing bytes, contradicting CONNECT flags.
 
 use super::{DecodeError, Frame};
-use crate::mqtt::packet::{Connect, Packet, Version, Will};
+use crate::mqtt::packet::{Connect, Packet, Reason, Version, Will};
 use crate::mqtt::topic;
 
 pub(super) const CONNECT: u8 = 0x10;
@@ -124,6 +124,10 @@ pub(super) fn packet(packet: &Packet, frame: Frame) -> Result<(), DecodeError> {
         }
         Packet::Unsubscribe(unsubscribe) => {
             no_nul(frame.first, unsubscribe.filters.iter().map(|filter| &**filter))
+        }
+        // MQTT-3.2.2-6
+        Packet::ConnAck(ack) if ack.session_present && ack.reason != Reason::Success => {
+            Err(forbidden(frame.first, "session present in a refusal"))
         }
         Packet::ConnAck(_)
         | Packet::PubAck(_)

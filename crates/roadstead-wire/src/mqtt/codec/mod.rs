@@ -135,10 +135,14 @@ fn read(buffer: &mut BytesMut, frame: Frame, version: Version) -> Result<Packet,
     if let Some(shape) = hot::recognize(frame.first, body, version) {
         return hot::read(buffer, frame, shape);
     }
-    let packet = match version {
+    let mut packet = match version {
         Version::V31 | Version::V311 => v3::decode(buffer, frame.first)?,
         Version::V5 => v5::decode(buffer, frame.first, frame.header)?,
     };
+    if let (Packet::ConnAck(ack), Version::V31) = (&mut packet, version) {
+        // The byte is reserved in 3.1.
+        ack.session_present = false;
+    }
     check::packet(&packet, frame)?;
     Ok(packet)
 }

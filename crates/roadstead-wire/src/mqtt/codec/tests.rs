@@ -150,7 +150,7 @@ fn a_module_connects_with_mqtt_3_1() {
 
 #[test]
 fn broken_streams_are_refused() {
-    let cases: [(Option<Version>, &[u8], &str); 23] = [
+    let cases: [(Option<Version>, &[u8], &str); 24] = [
         (None, b"\x30\x03\x00\x01a", "mqtt.not_connect"),
         (None, b"GET / HTTP/1.1\r\n", "mqtt.not_connect"),
         (
@@ -177,6 +177,7 @@ fn broken_streams_are_refused() {
         (Some(Version::V311), b"\xc0\x01\x00", "mqtt.malformed_packet"),
         (Some(Version::V311), b"\xf0\x00", "mqtt.malformed_packet"),
         (Some(Version::V311), b"\x60\x02\x00\x01", "mqtt.malformed_packet"),
+        (Some(Version::V311), b"\x20\x02\x01\x05", "mqtt.protocol_error"),
         (Some(Version::V5), b"\x30\x03\x00\x00\x00", "mqtt.protocol_error"),
     ];
     for (n, (version, bytes, expected)) in cases.into_iter().enumerate() {

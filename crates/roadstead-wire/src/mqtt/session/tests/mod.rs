@@ -1,6 +1,7 @@
 //! Both machines, alone and against each other.
 
 mod client;
+mod hostile;
 mod pair;
 mod server;
 
