@@ -26,6 +26,8 @@ mod model;
 mod server;
 #[cfg(feature = "server")]
 mod settings;
+#[cfg(all(test, feature = "server"))]
+mod tests;
 mod topic;
 #[cfg(any(feature = "device", feature = "server"))]
 mod value;

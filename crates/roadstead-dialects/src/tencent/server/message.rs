@@ -123,7 +123,8 @@ pub(super) fn unreadable(error: &serde_json::Error) -> Uplink {
 /// be right, else by ours.
 pub(super) fn device_time(claimed: Option<&Value>, now: Timestamp) -> Timestamp {
     let Some(claimed) = claimed.and_then(Value::as_i64) else { return now };
-    let at = Timestamp(if claimed.unsigned_abs() <= SECONDS_MAX { claimed * 1000 } else { claimed });
+    let at =
+        Timestamp(if claimed.unsigned_abs() <= SECONDS_MAX { claimed * 1000 } else { claimed });
     let is_right = at >= CLOCK_SET && at.0.saturating_sub(now.0) <= CLOCK_AHEAD_MAX_MS;
     if is_right { at } else { now }
 }
