@@ -40,13 +40,13 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// Returns the stable dotted code.
-    pub fn code(self) -> &'static str {
+    /// Returns the name, for traces; the platform maps it to a failure code.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Method => "http.request.method",
-            Self::Target => "http.request.target",
-            Self::HeaderName => "http.request.header_name",
-            Self::HeaderValue => "http.request.header_value",
+            Self::Method => "request_method",
+            Self::Target => "request_target",
+            Self::HeaderName => "request_header_name",
+            Self::HeaderValue => "request_header_value",
         }
     }
 }
@@ -127,20 +127,17 @@ mod tests {
     #[test]
     fn injection_is_refused() {
         let cases = [
-            (Request { method: "GET /", ..REQUEST }, "http.request.method"),
-            (Request { target: "x", ..REQUEST }, "http.request.target"),
-            (Request { target: "/a b", ..REQUEST }, "http.request.target"),
-            (Request { host: "a\r\nb: c", ..REQUEST }, "http.request.header_value"),
-            (Request { headers: &[("a", "b\nc: d")], ..REQUEST }, "http.request.header_value"),
-            (Request { headers: &[("a b", "c")], ..REQUEST }, "http.request.header_name"),
-            (
-                Request { headers: &[("content-length", "9")], ..REQUEST },
-                "http.request.header_name",
-            ),
+            (Request { method: "GET /", ..REQUEST }, "request_method"),
+            (Request { target: "x", ..REQUEST }, "request_target"),
+            (Request { target: "/a b", ..REQUEST }, "request_target"),
+            (Request { host: "a\r\nb: c", ..REQUEST }, "request_header_value"),
+            (Request { headers: &[("a", "b\nc: d")], ..REQUEST }, "request_header_value"),
+            (Request { headers: &[("a b", "c")], ..REQUEST }, "request_header_name"),
+            (Request { headers: &[("content-length", "9")], ..REQUEST }, "request_header_name"),
         ];
         for (request, expected) in cases {
             let mut out = Vec::new();
-            assert_eq!(request.encode(&mut out).unwrap_err().code(), expected);
+            assert_eq!(request.encode(&mut out).unwrap_err().name(), expected);
             assert!(out.is_empty());
         }
     }

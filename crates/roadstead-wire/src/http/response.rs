@@ -47,16 +47,16 @@ pub enum ResponseError {
 }
 
 impl ResponseError {
-    /// Returns the stable dotted code.
-    pub fn code(self) -> &'static str {
+    /// Returns the name, for traces; the platform maps it to a failure code.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Head => "http.response.head",
-            Self::HeadTooLarge => "http.response.head_too_large",
-            Self::Length => "http.response.length",
-            Self::Coding => "http.response.coding",
-            Self::Chunk => "http.response.chunk",
-            Self::BodyTooLarge => "http.response.body_too_large",
-            Self::Truncated => "http.response.truncated",
+            Self::Head => "response_head",
+            Self::HeadTooLarge => "response_head_too_large",
+            Self::Length => "response_length",
+            Self::Coding => "response_coding",
+            Self::Chunk => "response_chunk",
+            Self::BodyTooLarge => "response_body_too_large",
+            Self::Truncated => "response_truncated",
         }
     }
 }

@@ -44,8 +44,8 @@ pub enum RetainError {
 }
 
 impl RetainError {
-    /// Returns the stable dotted code.
-    pub fn code(&self) -> &'static str {
+    /// Returns the name, for traces; the platform maps it to a failure code.
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Topic => "retain.topic",
             Self::Messages => "retain.messages",

@@ -38,15 +38,15 @@ pub enum TopicError {
 }
 
 impl TopicError {
-    /// Returns the stable dotted code.
-    pub fn code(&self) -> &'static str {
+    /// Returns the name, for traces; the platform maps it to a failure code.
+    pub fn name(&self) -> &'static str {
         match self {
-            Self::Empty => "topic.empty",
-            Self::TooLong => "topic.too_long",
-            Self::TooDeep => "topic.too_deep",
-            Self::Nul => "topic.nul",
-            Self::Wildcard => "topic.wildcard",
-            Self::Share => "topic.share",
+            Self::Empty => "topic_empty",
+            Self::TooLong => "topic_too_long",
+            Self::TooDeep => "topic_too_deep",
+            Self::Nul => "topic_nul",
+            Self::Wildcard => "topic_wildcard",
+            Self::Share => "topic_share",
         }
     }
 }
@@ -171,16 +171,16 @@ mod tests {
             ("a/b", "ok"),
             ("/", "ok"),
             ("$SYS/x", "ok"),
-            ("", "topic.empty"),
-            (&long, "topic.too_long"),
-            (&deep, "topic.too_deep"),
-            ("a\0b", "topic.nul"),
-            ("a/+", "topic.wildcard"),
-            ("a/#", "topic.wildcard"),
-            ("a+b", "topic.wildcard"),
+            ("", "topic_empty"),
+            (&long, "topic_too_long"),
+            (&deep, "topic_too_deep"),
+            ("a\0b", "topic_nul"),
+            ("a/+", "topic_wildcard"),
+            ("a/#", "topic_wildcard"),
+            ("a+b", "topic_wildcard"),
         ];
         for (name, expected) in cases {
-            let got = check_name(name).map_or_else(|error| error.code(), |()| "ok");
+            let got = check_name(name).map_or_else(|error| error.name(), |()| "ok");
             assert_eq!(got, expected, "{}", name.get(..20).unwrap_or(name));
         }
         assert!(check_name(&deep[1..]).is_ok(), "the limit itself");
@@ -194,22 +194,22 @@ mod tests {
             ("+/tennis/#", "ok"),
             ("/+", "ok"),
             ("a//b", "ok"),
-            ("a/#/b", "topic.wildcard"),
-            ("a#", "topic.wildcard"),
-            ("a/b+", "topic.wildcard"),
-            ("++", "topic.wildcard"),
-            ("", "topic.empty"),
+            ("a/#/b", "topic_wildcard"),
+            ("a#", "topic_wildcard"),
+            ("a/b+", "topic_wildcard"),
+            ("++", "topic_wildcard"),
+            ("", "topic_empty"),
             ("$share/g/a/+", "ok"),
             ("$share/g//", "ok"),
-            ("$share/g/", "topic.share"),
-            ("$share//a", "topic.share"),
-            ("$share/g", "topic.share"),
-            ("$share", "topic.share"),
-            ("$share/g+/a", "topic.share"),
+            ("$share/g/", "topic_share"),
+            ("$share//a", "topic_share"),
+            ("$share/g", "topic_share"),
+            ("$share", "topic_share"),
+            ("$share/g+/a", "topic_share"),
             ("$shared/g", "ok"),
         ];
         for (filter, expected) in cases {
-            let got = Filter::parse(filter).map_or_else(|error| error.code(), |_| "ok");
+            let got = Filter::parse(filter).map_or_else(|error| error.name(), |_| "ok");
             assert_eq!(got, expected, "{filter}");
         }
     }

@@ -54,17 +54,17 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// Returns the stable dotted code.
-    pub fn code(&self) -> &'static str {
+    /// Returns the name, for traces; the platform maps it to a failure code.
+    pub fn name(&self) -> &'static str {
         match self {
-            Self::TooLarge { .. } => "mqtt.packet_too_large",
-            Self::NotConnect { .. } => "mqtt.not_connect",
-            Self::UnsupportedVersion { .. } => "mqtt.unsupported_protocol_version",
-            Self::NotMqtt => "mqtt.not_mqtt",
-            Self::ClientId => "mqtt.client_identifier_not_valid",
-            Self::Malformed { .. } => "mqtt.malformed_packet",
-            Self::Forbidden { .. } => "mqtt.protocol_error",
-            Self::TopicName => "mqtt.topic_name_invalid",
+            Self::TooLarge { .. } => "packet_too_large",
+            Self::NotConnect { .. } => "not_connect",
+            Self::UnsupportedVersion { .. } => "unsupported_protocol_version",
+            Self::NotMqtt => "not_mqtt",
+            Self::ClientId => "client_identifier_not_valid",
+            Self::Malformed { .. } => "malformed_packet",
+            Self::Forbidden { .. } => "protocol_error",
+            Self::TopicName => "topic_name_invalid",
         }
     }
 
@@ -106,12 +106,12 @@ pub enum EncodeError {
 }
 
 impl EncodeError {
-    /// Returns the stable dotted code.
-    pub fn code(&self) -> &'static str {
+    /// Returns the name, for traces; the platform maps it to a failure code.
+    pub fn name(&self) -> &'static str {
         match self {
-            Self::NotInVersion { .. } => "mqtt.encode.not_in_version",
-            Self::TooLong { .. } => "mqtt.encode.too_long",
-            Self::Inconsistent { .. } => "mqtt.encode.inconsistent",
+            Self::NotInVersion { .. } => "not_in_version",
+            Self::TooLong { .. } => "too_long",
+            Self::Inconsistent { .. } => "inconsistent",
         }
     }
 }

@@ -151,34 +151,30 @@ fn a_module_connects_with_mqtt_3_1() {
 #[test]
 fn broken_streams_are_refused() {
     let cases: [(Option<Version>, &[u8], &str); 24] = [
-        (None, b"\x30\x03\x00\x01a", "mqtt.not_connect"),
-        (None, b"GET / HTTP/1.1\r\n", "mqtt.not_connect"),
-        (
-            None,
-            b"\x10\x0c\x00\x04MQTT\x06\x02\x00\x3c\x00\x00",
-            "mqtt.unsupported_protocol_version",
-        ),
-        (None, b"\x10\x0c\x00\x04MQTX\x04\x02\x00\x3c\x00\x00", "mqtt.not_mqtt"),
-        (None, b"\x10\x0c\x00\x04MQTT\x04\x00\x00\x3c\x00\x00", "mqtt.client_identifier_not_valid"),
-        (None, b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x00x", "mqtt.malformed_packet"),
-        (None, b"\x10\x0c\x00\x04MQTT\x04\x03\x00\x3c\x00\x00", "mqtt.malformed_packet"),
-        (None, b"\x10\x0c\x00\x04MQTT\x04\x22\x00\x3c\x00\x00", "mqtt.malformed_packet"),
-        (None, b"\x10\x0f\x00\x04MQTT\x04\x42\x00\x3c\x00\x00\x00\x01p", "mqtt.malformed_packet"),
-        (Some(Version::V311), b"\x30\xff\xff\xff\xff\x01", "mqtt.malformed_packet"),
-        (Some(Version::V311), b"\x30\xff\xff\x7f", "mqtt.packet_too_large"),
-        (Some(Version::V311), b"\x36\x05\x00\x01a\x00\x01", "mqtt.malformed_packet"),
-        (Some(Version::V311), b"\x38\x03\x00\x01a", "mqtt.malformed_packet"),
-        (Some(Version::V311), b"\x30\x03\x00\x01+", "mqtt.topic_name_invalid"),
-        (Some(Version::V311), b"\x30\x02\x00\x00", "mqtt.topic_name_invalid"),
-        (Some(Version::V311), b"\x30\x03\x00\x01\xff", "mqtt.malformed_packet"),
-        (Some(Version::V311), b"\x32\x05\x00\x01a\x00\x00", "mqtt.malformed_packet"),
-        (Some(Version::V311), b"\x82\x06\x00\x01\x00\x01a\x04", "mqtt.malformed_packet"),
-        (Some(Version::V311), b"\x82\x02\x00\x01", "mqtt.malformed_packet"),
-        (Some(Version::V311), b"\xc0\x01\x00", "mqtt.malformed_packet"),
-        (Some(Version::V311), b"\xf0\x00", "mqtt.malformed_packet"),
-        (Some(Version::V311), b"\x60\x02\x00\x01", "mqtt.malformed_packet"),
-        (Some(Version::V311), b"\x20\x02\x01\x05", "mqtt.protocol_error"),
-        (Some(Version::V5), b"\x30\x03\x00\x00\x00", "mqtt.protocol_error"),
+        (None, b"\x30\x03\x00\x01a", "not_connect"),
+        (None, b"GET / HTTP/1.1\r\n", "not_connect"),
+        (None, b"\x10\x0c\x00\x04MQTT\x06\x02\x00\x3c\x00\x00", "unsupported_protocol_version"),
+        (None, b"\x10\x0c\x00\x04MQTX\x04\x02\x00\x3c\x00\x00", "not_mqtt"),
+        (None, b"\x10\x0c\x00\x04MQTT\x04\x00\x00\x3c\x00\x00", "client_identifier_not_valid"),
+        (None, b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x00x", "malformed_packet"),
+        (None, b"\x10\x0c\x00\x04MQTT\x04\x03\x00\x3c\x00\x00", "malformed_packet"),
+        (None, b"\x10\x0c\x00\x04MQTT\x04\x22\x00\x3c\x00\x00", "malformed_packet"),
+        (None, b"\x10\x0f\x00\x04MQTT\x04\x42\x00\x3c\x00\x00\x00\x01p", "malformed_packet"),
+        (Some(Version::V311), b"\x30\xff\xff\xff\xff\x01", "malformed_packet"),
+        (Some(Version::V311), b"\x30\xff\xff\x7f", "packet_too_large"),
+        (Some(Version::V311), b"\x36\x05\x00\x01a\x00\x01", "malformed_packet"),
+        (Some(Version::V311), b"\x38\x03\x00\x01a", "malformed_packet"),
+        (Some(Version::V311), b"\x30\x03\x00\x01+", "topic_name_invalid"),
+        (Some(Version::V311), b"\x30\x02\x00\x00", "topic_name_invalid"),
+        (Some(Version::V311), b"\x30\x03\x00\x01\xff", "malformed_packet"),
+        (Some(Version::V311), b"\x32\x05\x00\x01a\x00\x00", "malformed_packet"),
+        (Some(Version::V311), b"\x82\x06\x00\x01\x00\x01a\x04", "malformed_packet"),
+        (Some(Version::V311), b"\x82\x02\x00\x01", "malformed_packet"),
+        (Some(Version::V311), b"\xc0\x01\x00", "malformed_packet"),
+        (Some(Version::V311), b"\xf0\x00", "malformed_packet"),
+        (Some(Version::V311), b"\x60\x02\x00\x01", "malformed_packet"),
+        (Some(Version::V311), b"\x20\x02\x01\x05", "protocol_error"),
+        (Some(Version::V5), b"\x30\x03\x00\x00\x00", "protocol_error"),
     ];
     for (n, (version, bytes, expected)) in cases.into_iter().enumerate() {
         let max = if expected.ends_with("large") { 1000 } else { MAX };
@@ -187,7 +183,7 @@ fn broken_streams_are_refused() {
             None => Decoder::new(max),
         };
         let got = decoder.decode(&mut BytesMut::from(bytes));
-        assert_eq!(got.map_err(|error| error.code()).unwrap_err(), expected, "case {n}");
+        assert_eq!(got.map_err(|error| error.name()).unwrap_err(), expected, "case {n}");
     }
 }
 
@@ -223,14 +219,14 @@ fn contradictions_are_not_encoded_and_leave_the_buffer() {
     let mut publish = Publish::new("t", "", QoS::AtLeastOnce);
     let mut buffer = BytesMut::from(&b"kept"[..]);
     let error = encode(&Packet::Publish(publish.clone()), Version::V311, &mut buffer).unwrap_err();
-    assert_eq!(error.code(), "mqtt.encode.inconsistent");
+    assert_eq!(error.name(), "inconsistent");
     publish.qos = QoS::AtMostOnce;
     publish.topic = "x".repeat(65_536).into();
     let error = encode(&Packet::Publish(publish), Version::V5, &mut buffer).unwrap_err();
-    assert_eq!(error.code(), "mqtt.encode.too_long");
+    assert_eq!(error.name(), "too_long");
     let auth = sample_auth();
     let error = encode(&auth, Version::V311, &mut buffer).unwrap_err();
-    assert_eq!(error.code(), "mqtt.encode.not_in_version");
+    assert_eq!(error.name(), "not_in_version");
     assert_eq!(&buffer[..], b"kept");
 }
 

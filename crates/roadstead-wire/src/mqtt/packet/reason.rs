@@ -23,8 +23,8 @@ macro_rules! reasons {
                 }
             }
 
-            /// Returns the stable dotted code shared by API, trace and metrics.
-            pub fn code(self) -> &'static str {
+            /// Returns the name, for traces; the platform maps reasons to failure codes.
+            pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$name => $code,)+
                 }
@@ -35,91 +35,91 @@ macro_rules! reasons {
 
 reasons! {
     /// Success, normal disconnection, or granted QoS 0.
-    Success = 0x00, "mqtt.success";
+    Success = 0x00, "success";
     /// Granted QoS 1.
-    GrantedQoS1 = 0x01, "mqtt.granted_qos1";
+    GrantedQoS1 = 0x01, "granted_qos1";
     /// Granted QoS 2.
-    GrantedQoS2 = 0x02, "mqtt.granted_qos2";
+    GrantedQoS2 = 0x02, "granted_qos2";
     /// The client disconnects but wants its will published.
-    DisconnectWithWill = 0x04, "mqtt.disconnect_with_will";
+    DisconnectWithWill = 0x04, "disconnect_with_will";
     /// Accepted, but nobody is subscribed.
-    NoMatchingSubscribers = 0x10, "mqtt.no_matching_subscribers";
+    NoMatchingSubscribers = 0x10, "no_matching_subscribers";
     /// Nothing to unsubscribe.
-    NoSubscriptionExisted = 0x11, "mqtt.no_subscription_existed";
+    NoSubscriptionExisted = 0x11, "no_subscription_existed";
     /// Continue the authentication with another step.
-    ContinueAuthentication = 0x18, "mqtt.continue_authentication";
+    ContinueAuthentication = 0x18, "continue_authentication";
     /// Start a re-authentication.
-    ReAuthenticate = 0x19, "mqtt.re_authenticate";
+    ReAuthenticate = 0x19, "re_authenticate";
     /// No more specific reason applies.
-    UnspecifiedError = 0x80, "mqtt.unspecified_error";
+    UnspecifiedError = 0x80, "unspecified_error";
     /// The bytes break the format.
-    MalformedPacket = 0x81, "mqtt.malformed_packet";
+    MalformedPacket = 0x81, "malformed_packet";
     /// The packet is well formed but not allowed here.
-    ProtocolError = 0x82, "mqtt.protocol_error";
+    ProtocolError = 0x82, "protocol_error";
     /// Valid, but this receiver does not accept it.
-    ImplementationSpecificError = 0x83, "mqtt.implementation_specific_error";
+    ImplementationSpecificError = 0x83, "implementation_specific_error";
     /// The protocol level is not spoken here.
-    UnsupportedProtocolVersion = 0x84, "mqtt.unsupported_protocol_version";
+    UnsupportedProtocolVersion = 0x84, "unsupported_protocol_version";
     /// The client identifier is not allowed.
-    ClientIdentifierNotValid = 0x85, "mqtt.client_identifier_not_valid";
+    ClientIdentifierNotValid = 0x85, "client_identifier_not_valid";
     /// User name or password are wrong.
-    BadUserNameOrPassword = 0x86, "mqtt.bad_user_name_or_password";
+    BadUserNameOrPassword = 0x86, "bad_user_name_or_password";
     /// The peer may not do this.
-    NotAuthorized = 0x87, "mqtt.not_authorized";
+    NotAuthorized = 0x87, "not_authorized";
     /// The server is not available.
-    ServerUnavailable = 0x88, "mqtt.server_unavailable";
+    ServerUnavailable = 0x88, "server_unavailable";
     /// The server is busy; try again later.
-    ServerBusy = 0x89, "mqtt.server_busy";
+    ServerBusy = 0x89, "server_busy";
     /// The client is banned.
-    Banned = 0x8A, "mqtt.banned";
+    Banned = 0x8A, "banned";
     /// The server shuts down.
-    ServerShuttingDown = 0x8B, "mqtt.server_shutting_down";
+    ServerShuttingDown = 0x8B, "server_shutting_down";
     /// The authentication method is not supported.
-    BadAuthenticationMethod = 0x8C, "mqtt.bad_authentication_method";
+    BadAuthenticationMethod = 0x8C, "bad_authentication_method";
     /// Nothing arrived for 1.5 keep-alive intervals.
-    KeepAliveTimeout = 0x8D, "mqtt.keep_alive_timeout";
+    KeepAliveTimeout = 0x8D, "keep_alive_timeout";
     /// Another connection uses the same client identifier.
-    SessionTakenOver = 0x8E, "mqtt.session_taken_over";
+    SessionTakenOver = 0x8E, "session_taken_over";
     /// The topic filter is not accepted.
-    TopicFilterInvalid = 0x8F, "mqtt.topic_filter_invalid";
+    TopicFilterInvalid = 0x8F, "topic_filter_invalid";
     /// The topic name is not accepted.
-    TopicNameInvalid = 0x90, "mqtt.topic_name_invalid";
+    TopicNameInvalid = 0x90, "topic_name_invalid";
     /// The packet identifier is already in use.
-    PacketIdInUse = 0x91, "mqtt.packet_id_in_use";
+    PacketIdInUse = 0x91, "packet_id_in_use";
     /// The packet identifier is not known.
-    PacketIdNotFound = 0x92, "mqtt.packet_id_not_found";
+    PacketIdNotFound = 0x92, "packet_id_not_found";
     /// More unacknowledged messages than the Receive Maximum allows.
-    ReceiveMaximumExceeded = 0x93, "mqtt.receive_maximum_exceeded";
+    ReceiveMaximumExceeded = 0x93, "receive_maximum_exceeded";
     /// The topic alias is zero or above the maximum.
-    TopicAliasInvalid = 0x94, "mqtt.topic_alias_invalid";
+    TopicAliasInvalid = 0x94, "topic_alias_invalid";
     /// The packet is bigger than the maximum packet size.
-    PacketTooLarge = 0x95, "mqtt.packet_too_large";
+    PacketTooLarge = 0x95, "packet_too_large";
     /// Messages arrive too fast.
-    MessageRateTooHigh = 0x96, "mqtt.message_rate_too_high";
+    MessageRateTooHigh = 0x96, "message_rate_too_high";
     /// A limit of the implementation or of the administrator is reached.
-    QuotaExceeded = 0x97, "mqtt.quota_exceeded";
+    QuotaExceeded = 0x97, "quota_exceeded";
     /// An administrator ended the connection.
-    AdministrativeAction = 0x98, "mqtt.administrative_action";
+    AdministrativeAction = 0x98, "administrative_action";
     /// The payload is not what the payload format indicator says.
-    PayloadFormatInvalid = 0x99, "mqtt.payload_format_invalid";
+    PayloadFormatInvalid = 0x99, "payload_format_invalid";
     /// Retained messages are not supported.
-    RetainNotSupported = 0x9A, "mqtt.retain_not_supported";
+    RetainNotSupported = 0x9A, "retain_not_supported";
     /// This QoS is not supported.
-    QoSNotSupported = 0x9B, "mqtt.qos_not_supported";
+    QoSNotSupported = 0x9B, "qos_not_supported";
     /// The client should use another server for now.
-    UseAnotherServer = 0x9C, "mqtt.use_another_server";
+    UseAnotherServer = 0x9C, "use_another_server";
     /// The client should use another server for good.
-    ServerMoved = 0x9D, "mqtt.server_moved";
+    ServerMoved = 0x9D, "server_moved";
     /// Shared subscriptions are not supported.
-    SharedSubscriptionsNotSupported = 0x9E, "mqtt.shared_subscriptions_not_supported";
+    SharedSubscriptionsNotSupported = 0x9E, "shared_subscriptions_not_supported";
     /// Connections arrive too fast.
-    ConnectionRateExceeded = 0x9F, "mqtt.connection_rate_exceeded";
+    ConnectionRateExceeded = 0x9F, "connection_rate_exceeded";
     /// The connection has lived for the longest allowed time.
-    MaximumConnectTime = 0xA0, "mqtt.maximum_connect_time";
+    MaximumConnectTime = 0xA0, "maximum_connect_time";
     /// Subscription identifiers are not supported.
-    SubscriptionIdsNotSupported = 0xA1, "mqtt.subscription_ids_not_supported";
+    SubscriptionIdsNotSupported = 0xA1, "subscription_ids_not_supported";
     /// Wildcard subscriptions are not supported.
-    WildcardSubscriptionsNotSupported = 0xA2, "mqtt.wildcard_subscriptions_not_supported";
+    WildcardSubscriptionsNotSupported = 0xA2, "wildcard_subscriptions_not_supported";
 }
 
 impl Reason {
@@ -145,7 +145,7 @@ mod tests {
         }
         for &reason in Reason::ALL {
             assert_eq!(Reason::from_byte(reason.byte()), Some(reason));
-            assert!(reason.code().starts_with("mqtt."));
+            assert!(!reason.name().is_empty());
         }
     }
 }

@@ -80,15 +80,15 @@ pub enum PublishOutcome {
 }
 
 impl PublishOutcome {
-    /// Returns the stable dotted code.
-    pub fn code(self) -> &'static str {
+    /// Returns the name, for traces; the platform maps it to a failure code.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Sent => "mqtt.publish.sent",
-            Self::Acked => "mqtt.publish.acked",
-            Self::Lost => "mqtt.publish.lost",
-            Self::Expired => "mqtt.publish.expired",
-            Self::Dropped => "mqtt.publish.dropped",
-            Self::Refused(reason) => reason.code(),
+            Self::Sent => "publish.sent",
+            Self::Acked => "publish.acked",
+            Self::Lost => "publish.lost",
+            Self::Expired => "publish.expired",
+            Self::Dropped => "publish.dropped",
+            Self::Refused(reason) => reason.name(),
         }
     }
 }

@@ -99,15 +99,15 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Returns the stable dotted code.
-    pub fn code(self) -> &'static str {
+    /// Returns the name, for traces; the platform maps it to a failure code.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Disconnected => "mqtt.disconnected",
-            Self::Lost => "mqtt.connection_lost",
-            Self::NoConnAck => "mqtt.no_connack",
-            Self::NoPingResp => "mqtt.no_pingresp",
+            Self::Disconnected => "disconnected",
+            Self::Lost => "connection_lost",
+            Self::NoConnAck => "no_connack",
+            Self::NoPingResp => "no_pingresp",
             Self::Refused(reason) | Self::Dismissed(reason) | Self::Violation(reason) => {
-                reason.code()
+                reason.name()
             }
         }
     }

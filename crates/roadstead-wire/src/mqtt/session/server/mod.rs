@@ -114,13 +114,13 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Returns the stable dotted code.
-    pub fn code(self) -> &'static str {
+    /// Returns the name, for traces; the platform maps it to a failure code.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Disconnected => "mqtt.disconnected",
-            Self::Lost => "mqtt.connection_lost",
-            Self::KeepAlive => "mqtt.keep_alive_timeout",
-            Self::Violation(reason) | Self::Server(reason) => reason.code(),
+            Self::Disconnected => "disconnected",
+            Self::Lost => "connection_lost",
+            Self::KeepAlive => "keep_alive_timeout",
+            Self::Violation(reason) | Self::Server(reason) => reason.name(),
         }
     }
 }

@@ -96,9 +96,9 @@ fn lines(outputs: Vec<Output>) -> Vec<String> {
         Output::Send(Packet::Disconnect(d)) => format!("DISCONNECT {:02x}", d.reason.byte()),
         Output::Send(packet) => packet.name().to_string(),
         Output::Message { publish, .. } => format!("message {}", publish.topic),
-        Output::Resolved { handle, outcome } => format!("{} {}", handle.0, outcome.code()),
+        Output::Resolved { handle, outcome } => format!("{} {}", handle.0, outcome.name()),
         Output::Will(will) => format!("will {} {}", will.publish.topic, will.delay_s),
-        Output::Close(cause) => format!("close {}", cause.code()),
+        Output::Close(cause) => format!("close {}", cause.name()),
         Output::Subscribe { filters, .. } => format!("subscribe {}", filters.len()),
         Output::Unsubscribe { filters, .. } => format!("unsubscribe {}", filters.len()),
     };
@@ -168,23 +168,17 @@ fn violations_close_with_their_reason() {
     let mut retain = publish("a", QoS::AtMostOnce, 0);
     retain.retain = true;
     let cases: Vec<(Packet, &str)> = vec![
-        (Packet::Connect(Connect::new(Version::V5, "x").into()), "mqtt.protocol_error"),
-        (Packet::ConnAck(ConnAck::new(Reason::Success).into()), "mqtt.protocol_error"),
-        (Packet::SubAck(suback.clone()), "mqtt.protocol_error"),
-        (Packet::UnsubAck(suback), "mqtt.protocol_error"),
-        (Packet::PingResp, "mqtt.protocol_error"),
-        (Packet::Subscribe(subscribe), "mqtt.protocol_error"),
-        (Packet::Publish(unset), "mqtt.protocol_error"),
-        (
-            Packet::Publish(with(|p| p.topic_alias = NonZeroU16::new(17))),
-            "mqtt.topic_alias_invalid",
-        ),
-        (
-            Packet::Publish(with(|p| p.subscription_ids = vec![NonZeroU32::MIN])),
-            "mqtt.protocol_error",
-        ),
-        (inbound("a", QoS::ExactlyOnce, 1), "mqtt.qos_not_supported"),
-        (Packet::Publish(retain), "mqtt.retain_not_supported"),
+        (Packet::Connect(Connect::new(Version::V5, "x").into()), "protocol_error"),
+        (Packet::ConnAck(ConnAck::new(Reason::Success).into()), "protocol_error"),
+        (Packet::SubAck(suback.clone()), "protocol_error"),
+        (Packet::UnsubAck(suback), "protocol_error"),
+        (Packet::PingResp, "protocol_error"),
+        (Packet::Subscribe(subscribe), "protocol_error"),
+        (Packet::Publish(unset), "protocol_error"),
+        (Packet::Publish(with(|p| p.topic_alias = NonZeroU16::new(17))), "topic_alias_invalid"),
+        (Packet::Publish(with(|p| p.subscription_ids = vec![NonZeroU32::MIN])), "protocol_error"),
+        (inbound("a", QoS::ExactlyOnce, 1), "qos_not_supported"),
+        (Packet::Publish(retain), "retain_not_supported"),
     ];
     for (n, (packet, expected)) in cases.into_iter().enumerate() {
         for version in [Version::V311, Version::V5] {
@@ -209,10 +203,10 @@ fn wrong_acknowledgements_are_violations_unknown_ones_are_not() {
     assert_eq!(lines(bench.feed(Packet::PubRec(ack(1)))), ["PUBREL 1 92"]);
     assert_eq!(lines(bench.feed(Packet::PubComp(ack(1)))), [""; 0]);
     assert_eq!(bench.send(1, QoS::ExactlyOnce, Class::Command), ["PUBLISH t1 7"]);
-    assert_eq!(lines(bench.feed(Packet::PubComp(ack(7)))), ["close mqtt.protocol_error"]);
+    assert_eq!(lines(bench.feed(Packet::PubComp(ack(7)))), ["close protocol_error"]);
     let mut bench = Bench::online(Version::V311);
     bench.send(1, QoS::ExactlyOnce, Class::Command);
-    assert_eq!(lines(bench.feed(Packet::PubAck(ack(7)))), ["close mqtt.protocol_error"]);
+    assert_eq!(lines(bench.feed(Packet::PubAck(ack(7)))), ["close protocol_error"]);
 }
 
 #[test]
@@ -233,7 +227,7 @@ fn receive_maximum_is_enforced_and_reading_stops() {
     bench.message(inbound("a", QoS::AtLeastOnce, 3));
     assert_eq!(
         lines(bench.feed(inbound("a", QoS::AtLeastOnce, 4))),
-        ["DISCONNECT 93", "close mqtt.receive_maximum_exceeded"]
+        ["DISCONNECT 93", "close receive_maximum_exceeded"]
     );
 }
 
@@ -303,7 +297,7 @@ fn deadlines_have_reasons_and_resolve() {
     bench.now = 94_999;
     assert_eq!(lines(bench.input(Input::Timeout)), [""; 0]);
     bench.now = 95_000;
-    assert_eq!(lines(bench.input(Input::Timeout)), ["close mqtt.keep_alive_timeout"]);
+    assert_eq!(lines(bench.input(Input::Timeout)), ["close keep_alive_timeout"]);
     assert_eq!(bench.server.deadline(), None);
 }
 
@@ -340,13 +334,13 @@ fn wills_follow_abnormal_ends_only() {
         lines(bench.input(input))
     };
     let bye = |reason| Input::Packet(Packet::Disconnect(Disconnect::new(reason)));
-    assert_eq!(end(bye(Reason::Success), Version::V5), ["close mqtt.disconnected"]);
+    assert_eq!(end(bye(Reason::Success), Version::V5), ["close disconnected"]);
     let with_will = end(bye(Reason::DisconnectWithWill), Version::V5);
-    assert_eq!(with_will, ["will will 10", "close mqtt.disconnected"], "session expiry is less");
-    assert_eq!(end(Input::Closed, Version::V5), ["will will 10", "close mqtt.connection_lost"]);
+    assert_eq!(with_will, ["will will 10", "close disconnected"], "session expiry is less");
+    assert_eq!(end(Input::Closed, Version::V5), ["will will 10", "close connection_lost"]);
     assert_eq!(
         end(Input::Malformed(Reason::MalformedPacket), Version::V5),
-        ["DISCONNECT 81", "will will 10", "close mqtt.malformed_packet"]
+        ["DISCONNECT 81", "will will 10", "close malformed_packet"]
     );
 }
 
@@ -365,7 +359,7 @@ fn a_goodbye_may_shorten_the_session_but_not_create_one() {
     assert_eq!(bench.server.into_parked().unwrap().session_expiry_s(), 5);
     let mut bench = Bench::open(&Connect::new(Version::V5, "x"), Policy::default());
     bench.out.clear();
-    assert_eq!(lines(bench.feed(bye(5))), ["DISCONNECT 82", "close mqtt.protocol_error"]);
+    assert_eq!(lines(bench.feed(bye(5))), ["DISCONNECT 82", "close protocol_error"]);
 }
 
 #[test]
@@ -500,7 +494,7 @@ fn a_session_continues_where_it_was() {
     bench.feed(Packet::PubRec(Ack::new(id(8), Reason::Success)));
     let open = bench.message(inbound("up", QoS::ExactlyOnce, 5));
     let lost = bench.message(inbound("up", QoS::AtLeastOnce, 6));
-    assert_eq!(lines(bench.input(Input::Closed)), ["close mqtt.connection_lost"]);
+    assert_eq!(lines(bench.input(Input::Closed)), ["close connection_lost"]);
     let mut parked = bench.server.into_parked().unwrap();
     let mut out = Vec::new();
     parked.publish(Outgoing::new(publish("t3", QoS::AtLeastOnce, 0)), 0, &mut out);
@@ -528,7 +522,7 @@ fn a_clean_start_ends_the_parked_session_but_ids_run_on() {
     assert!(!connack(&mut bench).session_present);
     assert_eq!(bench.send(2, QoS::AtLeastOnce, Class::Command), ["PUBLISH t2 8"]);
     let over = lines(bench.input(Input::Closed));
-    assert_eq!(over, ["2 mqtt.publish.lost", "close mqtt.connection_lost"]);
+    assert_eq!(over, ["2 mqtt.publish.lost", "close connection_lost"]);
     assert!(bench.server.into_parked().is_none());
 }
 
@@ -593,11 +587,11 @@ fn requests_are_bounded() {
     let most = lines(bench.feed(subscribe(1, FILTERS_PER_PACKET_MAX)));
     assert_eq!(most, [format!("subscribe {FILTERS_PER_PACKET_MAX}")]);
     let more = lines(bench.feed(subscribe(2, FILTERS_PER_PACKET_MAX + 1)));
-    assert_eq!(more, ["close mqtt.quota_exceeded"]);
+    assert_eq!(more, ["close quota_exceeded"]);
     let mut bench =
         Bench::open(&persistent(Version::V5), Policy { requests_max: 1, ..Policy::default() });
     bench.out.clear();
     assert_eq!(lines(bench.feed(subscribe(1, 1))), ["subscribe 1"]);
     let more = lines(bench.feed(subscribe(2, 1)));
-    assert_eq!(more, ["DISCONNECT 97", "close mqtt.quota_exceeded"]);
+    assert_eq!(more, ["DISCONNECT 97", "close quota_exceeded"]);
 }
