@@ -9,13 +9,16 @@
 //! What engines must decide alike lives once, in `rule` and `ledger`, as functions of the nouns;
 //! an engine only keeps and finds. No engine knows a vendor, a wire format or a caller.
 
+mod crypt;
 mod ledger;
 mod memory;
 mod random;
 mod rule;
+pub mod sqlite;
 
 #[cfg(any(test, feature = "suite"))]
 pub mod suite;
 
 pub use memory::Memory;
 pub use random::Random;
+pub use sqlite::Sqlite;

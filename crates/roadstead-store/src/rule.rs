@@ -23,16 +23,18 @@ pub(crate) const QUEUE_PER_CLIENT_MAX: usize = 1000;
 /// How long an expired bind token can still be asked for.
 pub(crate) const TOKEN_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Length of a trace partition, milliseconds: one day UTC.
-const DAY_MS: i64 = 86_400_000;
+pub(crate) const DAY_MS: i64 = 86_400_000;
+/// 9999-12-31, the last partition whose name has four digits for the year.
+const DAY_MAX: i64 = 2_932_896;
 
 /// Returns how many items a page holds.
 pub(crate) fn page_items(page: &Page) -> usize {
     (page.limit as usize).min(PAGE_ITEMS_MAX)
 }
 
-/// Returns the trace partition of a date: days since 1970.
+/// Returns the trace partition of a date: days since 1970, from 1970 to 9999.
 pub(crate) fn day_of(at: Timestamp) -> i64 {
-    at.as_millis().div_euclid(DAY_MS)
+    at.as_millis().div_euclid(DAY_MS).clamp(0, DAY_MAX)
 }
 
 /// True when the whole day lies before `before`.
