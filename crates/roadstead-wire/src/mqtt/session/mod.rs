@@ -83,11 +83,11 @@ impl PublishOutcome {
     /// Returns the name, for traces; the platform maps it to a failure code.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Sent => "publish.sent",
-            Self::Acked => "publish.acked",
-            Self::Lost => "publish.lost",
-            Self::Expired => "publish.expired",
-            Self::Dropped => "publish.dropped",
+            Self::Sent => "publish_sent",
+            Self::Acked => "publish_acked",
+            Self::Lost => "publish_lost",
+            Self::Expired => "publish_expired",
+            Self::Dropped => "publish_dropped",
             Self::Refused(reason) => reason.name(),
         }
     }

@@ -243,12 +243,9 @@ fn the_window_holds_back_and_order_is_kept() {
     let rec = bench.feed(Packet::PubRec(Ack::new(id(8), Reason::Success)));
     assert_eq!(lines(rec), ["PUBREL 8 00"]);
     let comp = bench.feed(Packet::PubComp(Ack::new(id(8), Reason::Success)));
-    assert_eq!(
-        lines(comp),
-        ["2 mqtt.publish.acked", "PUBLISH t3 9", "PUBLISH t4 0", "4 mqtt.publish.sent"]
-    );
+    assert_eq!(lines(comp), ["2 publish_acked", "PUBLISH t3 9", "PUBLISH t4 0", "4 publish_sent"]);
     let refused = bench.feed(Packet::PubAck(Ack::new(id(7), Reason::QuotaExceeded)));
-    assert_eq!(lines(refused), ["1 mqtt.quota_exceeded"]);
+    assert_eq!(lines(refused), ["1 quota_exceeded"]);
 }
 
 #[test]
@@ -259,15 +256,15 @@ fn a_full_queue_drops_telemetry_and_refuses_commands() {
     bench.send(1, QoS::AtLeastOnce, Class::Telemetry);
     bench.send(2, QoS::AtLeastOnce, Class::Command);
     bench.send(3, QoS::AtLeastOnce, Class::Telemetry);
-    assert_eq!(bench.send(4, QoS::AtMostOnce, Class::Telemetry), ["1 mqtt.publish.dropped"]);
-    assert_eq!(bench.send(5, QoS::AtLeastOnce, Class::Command), ["3 mqtt.publish.dropped"]);
-    assert_eq!(bench.send(6, QoS::AtLeastOnce, Class::Command), ["4 mqtt.publish.dropped"]);
-    assert_eq!(bench.send(7, QoS::AtLeastOnce, Class::Command), ["7 mqtt.quota_exceeded"]);
-    assert_eq!(bench.send(8, QoS::AtLeastOnce, Class::Telemetry), ["8 mqtt.publish.dropped"]);
+    assert_eq!(bench.send(4, QoS::AtMostOnce, Class::Telemetry), ["1 publish_dropped"]);
+    assert_eq!(bench.send(5, QoS::AtLeastOnce, Class::Command), ["3 publish_dropped"]);
+    assert_eq!(bench.send(6, QoS::AtLeastOnce, Class::Command), ["4 publish_dropped"]);
+    assert_eq!(bench.send(7, QoS::AtLeastOnce, Class::Command), ["7 quota_exceeded"]);
+    assert_eq!(bench.send(8, QoS::AtLeastOnce, Class::Telemetry), ["8 publish_dropped"]);
     let mut big = publish("big", QoS::AtLeastOnce, 0);
     big.payload = vec![0; 900].into();
     let big = Outgoing { handle: Some(Handle(9)), ..Outgoing::new(big) };
-    assert_eq!(bench.send_as(big), ["9 mqtt.quota_exceeded"]);
+    assert_eq!(bench.send_as(big), ["9 quota_exceeded"]);
     assert_eq!(bench.server.dropped(), 4);
     let sent = lines(bench.input(Input::Unblocked));
     assert_eq!(sent, ["PUBLISH t2 7", "PUBLISH t5 8", "PUBLISH t6 9"]);
@@ -287,13 +284,13 @@ fn deadlines_have_reasons_and_resolve() {
     bench.send_as(late(2, 4000));
     assert_eq!(bench.server.deadline(), Some((4000, Why::MessageDeadline)));
     bench.now = 4000;
-    assert_eq!(lines(bench.input(Input::Timeout)), ["2 mqtt.publish.expired"]);
+    assert_eq!(lines(bench.input(Input::Timeout)), ["2 publish_expired"]);
     assert_eq!(bench.server.deadline(), Some((5000, Why::MessageDeadline)));
     bench.now = 5000;
-    assert_eq!(lines(bench.input(Input::Timeout)), ["1 mqtt.publish.expired"]);
+    assert_eq!(lines(bench.input(Input::Timeout)), ["1 publish_expired"]);
     let ack = bench.feed(Packet::PubAck(Ack::new(id(7), Reason::Success)));
     assert_eq!(lines(ack), [""; 0], "resolved exactly once");
-    assert_eq!(bench.send_as(late(3, 5000)), ["3 mqtt.publish.expired"]);
+    assert_eq!(bench.send_as(late(3, 5000)), ["3 publish_expired"]);
     bench.now = 94_999;
     assert_eq!(lines(bench.input(Input::Timeout)), [""; 0]);
     bench.now = 95_000;
@@ -431,7 +428,7 @@ fn packets_above_the_clients_maximum_are_refused() {
     big.payload = vec![0; 13].into();
     let exact = Outgoing { handle: Some(Handle(2)), ..Outgoing::new(big.clone()) };
     assert_eq!(exact.publish.encoded_len(Version::V5), 21);
-    assert_eq!(bench.send_as(exact), ["2 mqtt.packet_too_large"]);
+    assert_eq!(bench.send_as(exact), ["2 packet_too_large"]);
     big.payload = vec![0; 12].into();
     assert_eq!(bench.send_as(Outgoing::new(big)), ["PUBLISH t 8"]);
 }
@@ -522,7 +519,7 @@ fn a_clean_start_ends_the_parked_session_but_ids_run_on() {
     assert!(!connack(&mut bench).session_present);
     assert_eq!(bench.send(2, QoS::AtLeastOnce, Class::Command), ["PUBLISH t2 8"]);
     let over = lines(bench.input(Input::Closed));
-    assert_eq!(over, ["2 mqtt.publish.lost", "close connection_lost"]);
+    assert_eq!(over, ["2 publish_lost", "close connection_lost"]);
     assert!(bench.server.into_parked().is_none());
 }
 
@@ -544,7 +541,7 @@ fn an_expired_command_is_not_repeated() {
     Server::open(&persistent(Version::V311), opening, policy, 100, &mut out);
     assert_eq!(
         lines(out),
-        ["CONNACK", "1 mqtt.publish.expired", "2 mqtt.publish.expired", "PUBLISH t 8 dup"]
+        ["CONNACK", "1 publish_expired", "2 publish_expired", "PUBLISH t 8 dup"]
     );
 }
 
