@@ -12,9 +12,14 @@
 //! | `app` | `/app/v1` for phones | anything operators do |
 //! | `vendor` | vendor HTTP calls routed to dialects | know a vendor |
 
+mod broker;
 pub mod clock;
 pub mod config;
 pub mod directory;
+pub mod listen;
+pub mod metrics;
 pub mod service;
 pub mod shell;
+pub mod throttle;
+pub mod tls;
 pub mod vendor;

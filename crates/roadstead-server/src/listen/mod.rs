@@ -1,0 +1,181 @@
+//! Device access over MQTT: listeners, TLS, log-in, and the end of it all.
+//!
+//! ```text
+//! accept -> (TLS) -> CONNECT -> Services::login -> shell::Connection
+//!              '---------'-------------'--refused--> throttle: late answer, then hold
+//! ```
+//!
+//! One deadline covers everything up to the CONNECT. Nothing here knows a vendor; whether a
+//! client may come in is decided by [`Services`].
+
+mod accept;
+mod limit;
+mod login;
+mod refuse;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use roadstead_core::port::{MqttStore, Store};
+use roadstead_core::session::Ending;
+use tokio::sync::watch;
+
+use crate::broker::Broker;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::metrics::Metrics;
+use crate::shell::{Services, Shared, policy};
+use crate::throttle::Throttle;
+use crate::tls::{Contexts, TlsError};
+use accept::{Listener, Live};
+
+/// Longest wait for connections to end in order.
+const SHUTDOWN: Duration = Duration::from_secs(10);
+/// How often expired sessions of absent clients are looked for.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// Why device access cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AccessError {
+    /// An address cannot be listened on.
+    #[error("listening on `{address}`")]
+    Bind {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// What survived the last run cannot be read.
+    #[error("reading retained messages and parked sessions")]
+    Store(#[from] roadstead_core::port::StoreError),
+}
+
+/// The bound addresses; absent for listeners that are switched off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// MQTT without TLS.
+    pub mqtt: Option<SocketAddr>,
+    /// MQTT over TLS.
+    pub mqtts: Option<SocketAddr>,
+    /// MQTT over TLS for old stacks.
+    pub mqtts_legacy: Option<SocketAddr>,
+}
+
+/// Device access, bound but not yet serving.
+pub struct Access {
+    shared: Arc<Shared>,
+    listeners: Vec<Listener>,
+    addresses: Addresses,
+    contexts: Contexts,
+}
+
+impl Access {
+    /// Binds all listeners of the settings and loads what survived the last run. Clients may
+    /// connect from now on; they are served from [`Access::serve`] on.
+    ///
+    /// # Errors
+    ///
+    /// An address is taken, a certificate unusable or the store unreadable.
+    pub async fn bind(
+        config: &Config,
+        services: Arc<dyn Services>,
+        directory: Arc<Directory>,
+        store: Arc<dyn Store>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, AccessError> {
+        let open_files = limit::raise_open_files(config.mqtt.open_files);
+        tracing::info!(open_files, "limit of open files");
+        let keys = services.clone();
+        let contexts = Contexts::open(config, Arc::new(move |identity| keys.psk(identity)))?;
+        let store: Arc<dyn MqttStore> = store;
+        let broker = Broker::open(store, &config.mqtt, clock.clone(), metrics.clone()).await?;
+        let throttle = Arc::new(Throttle::new(config.throttle.clone(), metrics.clone()));
+        let shared = Arc::new(Shared {
+            services,
+            directory,
+            broker,
+            throttle,
+            metrics,
+            clock,
+            policy: Arc::new(policy(&config.mqtt)),
+            limits: config.mqtt.clone(),
+            last_request: AtomicU64::new(0),
+        });
+        let mut access =
+            Self { shared, listeners: Vec::new(), addresses: Addresses::default(), contexts };
+        let listen = &config.listen;
+        access.addresses.mqtt = access.listen(listen.mqtt.0, None)?;
+        access.addresses.mqtts = access.listen(listen.mqtts.0, Some(false))?;
+        access.addresses.mqtts_legacy = access.listen(listen.mqtts_legacy.0, Some(true))?;
+        Ok(access)
+    }
+
+    /// Returns where devices can connect.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Returns the TLS contexts, for other listeners that devices use.
+    pub fn contexts(&self) -> &Contexts {
+        &self.contexts
+    }
+
+    /// Serves until `shutdown` completes; then stops accepting, tells every client, and waits
+    /// until every session's end is durable (at most 10 s).
+    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) {
+        let (stop, stopped) = watch::channel(false);
+        let live = Arc::new(Live::default());
+        let mut tasks = tokio::task::JoinSet::new();
+        for listener in self.listeners {
+            tasks.spawn(listener.run(self.shared.clone(), live.clone(), stopped.clone()));
+        }
+        let broker = self.shared.broker.clone();
+        tasks.spawn(async move {
+            loop {
+                tokio::time::sleep(SWEEP).await;
+                broker.expire().await;
+            }
+        });
+        shutdown.await;
+        tasks.shutdown().await;
+        // Clients that are not yet logged in leave at once, the others after a goodbye.
+        stop.send_replace(true);
+        let everybody_left = async {
+            loop {
+                self.shared.directory.close_all(Ending::Shutdown);
+                // A client may have been entering the directory right now.
+                if tokio::time::timeout(Duration::from_millis(100), live.empty()).await.is_ok() {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(SHUTDOWN, everybody_left).await.is_err() {
+            tracing::warn!(left = live.count(), "connections did not end in time");
+        }
+    }
+
+    /// Binds one listener; `tls` is absent for plain TCP and says whether it is the legacy one.
+    fn listen(
+        &mut self,
+        address: Option<SocketAddr>,
+        tls: Option<bool>,
+    ) -> Result<Option<SocketAddr>, AccessError> {
+        let Some(address) = address else { return Ok(None) };
+        let context = tls.map(|is_legacy| self.contexts.context(is_legacy).clone());
+        let error = |source| AccessError::Bind { address, source };
+        let listener = Listener::bind(address, context, tls == Some(true)).map_err(error)?;
+        let bound = listener.address().map_err(error)?;
+        self.listeners.push(listener);
+        Ok(Some(bound))
+    }
+}
