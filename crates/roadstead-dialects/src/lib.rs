@@ -18,6 +18,7 @@ pub mod cloud;
 pub mod device;
 pub mod tencent;
 
+#[cfg(feature = "server")]
 use alloc::boxed::Box;
 use alloc::string::String;
 

@@ -120,7 +120,6 @@ pub(crate) fn device_key(secret: &Secret) -> Option<Secret> {
 }
 
 /// Writes the password for a user name: hex digest, `;`, digest name.
-#[cfg_attr(not(any(test, feature = "device")), expect(dead_code, reason = "device half"))]
 pub(crate) fn password(key: &Secret, user: &str, digest: Digest) -> String {
     let code = digest.sign(key.expose(), user.as_bytes());
     format!("{};{}", hex::encode(code), digest.name())

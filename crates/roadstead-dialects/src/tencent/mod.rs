@@ -6,8 +6,8 @@
 //!
 //! Not supported: MQTT shadow and file/resource topics (understood, ignored), CoAP.
 //!
-//! Source: Tencent §1 to §14; SDKs 3.1.5 and 3.2.1 run against this dialect's ancestors
-//! (`transcripts/tencent`), seed tencent-wifi-provisioning.
+//! Source: Tencent §1 to §14; recordings of SDK 3.1.5 and 3.2.1 (`transcripts/tencent`), seed
+//! tencent-wifi-provisioning.
 
 #[cfg(feature = "app")]
 pub mod app;
@@ -16,8 +16,16 @@ pub mod comm;
 #[cfg(feature = "device")]
 pub mod device;
 
+#[cfg_attr(
+    not(all(feature = "server", feature = "device")),
+    allow(dead_code, reason = "each half uses its part")
+)]
 mod auth;
 #[cfg(any(feature = "device", feature = "server"))]
+#[cfg_attr(
+    not(all(feature = "server", feature = "device")),
+    allow(dead_code, reason = "each half uses its part")
+)]
 mod codes;
 #[cfg(feature = "server")]
 mod http;
@@ -28,10 +36,19 @@ mod server;
 mod settings;
 #[cfg(all(test, feature = "server"))]
 mod tests;
+#[cfg_attr(
+    not(all(feature = "server", feature = "device")),
+    allow(dead_code, reason = "each half uses its part")
+)]
 mod topic;
 #[cfg(any(feature = "device", feature = "server"))]
+#[cfg_attr(
+    not(all(feature = "server", feature = "device")),
+    allow(dead_code, reason = "each half uses its part")
+)]
 mod value;
 
+#[cfg(feature = "server")]
 use alloc::boxed::Box;
 use alloc::format;
 
@@ -68,10 +85,11 @@ impl Dialect for Tencent {
     }
 
     fn check_ids(&self, product: &str, node: Option<&str>) -> Result<(), Problem> {
-        let product_fits = product.len() == PRODUCT_ID_LEN
-            && product.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        // Sub-devices never send a client id, so only they can have a shorter one (SDK sample).
+        let product_fits = (1..=PRODUCT_ID_LEN).contains(&product.len())
+            && product.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if !product_fits {
-            let rule = "a ProductId has exactly 10 letters and digits";
+            let rule = "a ProductId has 10 letters and digits, that of a sub-device at most 10";
             return Err(Problem::new("import.bad_row", format!("product `{product}`: {rule}")));
         }
         let Some(node) = node else { return Ok(()) };
@@ -126,4 +144,39 @@ impl Dialect for Tencent {
 pub(crate) fn is_device_name(text: &str) -> bool {
     (1..=DEVICE_NAME_MAX).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.:@".contains(&byte))
+}
+
+#[cfg(test)]
+mod checks {
+    use super::*;
+
+    #[test]
+    fn ids_and_secrets_of_a_fleet_file() {
+        for (product, node, good) in [
+            ("L4WG9V9M2M", Some("TEST2"), true),
+            ("BIND_PID", Some("BIND_DEV_NAME"), true),
+            ("L4WG9V9M2M", None, true),
+            ("L4WG9V9M2MX", None, false),
+            ("", None, false),
+            ("L4WG/V9M2M", None, false),
+            ("L4WG9V9M2M", Some(""), false),
+            ("L4WG9V9M2M", Some("a b"), false),
+            ("L4WG9V9M2M", Some(&*"x".repeat(48)), true),
+            ("L4WG9V9M2M", Some(&*"x".repeat(49)), false),
+        ] {
+            assert_eq!(Tencent.check_ids(product, node).is_ok(), good, "{product} {node:?}");
+        }
+        for (kind, secret, good) in [
+            (SecretKind::Device, "MLvMHde65nKPk0Lx+ZThaA==", true),
+            (SecretKind::Device, "not base64!", false),
+            (SecretKind::Device, "", false),
+            (SecretKind::Product, "XoezQjzzMedF4lAr2CqCkVYK", true),
+            (SecretKind::Product, "short", false),
+            (SecretKind::Product, "XoezQjzzMedF4lAé", false),
+        ] {
+            let checked = Tencent.check_secret(kind, secret);
+            assert_eq!(checked.is_ok(), good, "{kind:?}");
+            assert!(checked.err().is_none_or(|p| secret.is_empty() || !p.message.contains(secret)));
+        }
+    }
 }

@@ -146,15 +146,17 @@ impl<'a> Topic<'a> {
 impl fmt::Display for Topic<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { verb, product, node } = *self;
-        match verb {
-            Verb::RrpcUp(process) => write!(f, "{RRPC_UP}{product}/{node}/{process}"),
-            Verb::RrpcDown(process) => write!(f, "{RRPC_DOWN}{product}/{node}/{process}"),
-            Verb::Custom(rest) => write!(f, "{product}/{node}/{rest}"),
-            _ => {
-                let prefix = PREFIXES.iter().find(|row| row.1 == verb).map_or("", |row| row.0);
-                write!(f, "{prefix}{product}/{node}")
-            }
-        }
+        let (head, tail) = if let Verb::RrpcUp(process) = verb {
+            (RRPC_UP, Some(process))
+        } else if let Verb::RrpcDown(process) = verb {
+            (RRPC_DOWN, Some(process))
+        } else if let Verb::Custom(rest) = verb {
+            ("", Some(rest))
+        } else {
+            (PREFIXES.iter().find(|row| row.1 == verb).map_or("", |row| row.0), None)
+        };
+        write!(f, "{head}{product}/{node}")?;
+        tail.map_or(Ok(()), |tail| write!(f, "/{tail}"))
     }
 }
 

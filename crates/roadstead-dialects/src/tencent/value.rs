@@ -43,13 +43,11 @@ fn convert(ty: &DataType, value: Value, depth: usize) -> Result<Value, Violation
         },
         (DataType::Int { .. }, Value::Number(n)) => Ok(whole(n)),
         (DataType::Enum { items }, value) => name_of(items, value),
-        (DataType::Time, Value::Number(n)) => match whole(n) {
-            Value::Number(n) => Ok(match n.as_i64() {
-                Some(s) if s.unsigned_abs() <= SECONDS_MAX => Value::from(s * 1000),
-                _ => Value::Number(n),
-            }),
-            other => Ok(other),
-        },
+        (DataType::Time, Value::Number(n)) => {
+            let value = whole(n);
+            let seconds = value.as_i64().filter(|s| s.unsigned_abs() <= SECONDS_MAX);
+            Ok(seconds.map_or(value, |s| Value::from(s * 1000)))
+        }
         (DataType::Struct { fields }, Value::Object(object)) => {
             let inner = |(key, value): (String, Value)| {
                 let Some(field) = fields.iter().find(|field| *field.id == *key) else {

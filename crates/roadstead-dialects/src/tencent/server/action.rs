@@ -138,10 +138,8 @@ fn complete(
 /// the least value of its type.
 fn filler(input: &Parameter, now: Timestamp) -> Value {
     let start = input.extra.get("define").and_then(|define| define.get("start"));
-    let start = start.and_then(|start| match start {
-        Value::String(text) => text.parse::<f64>().ok(),
-        other => other.as_f64(),
-    });
+    let number = |value: &Value| value.as_f64().or_else(|| value.as_str()?.parse().ok());
+    let start = start.and_then(number);
     match &input.ty {
         DataType::Bool { .. } => Value::Bool(false),
         DataType::Int { range } => Value::from(start.or(range.min).unwrap_or_default() as i64),

@@ -98,10 +98,8 @@ struct ConfigReply<'a> {
 /// Writes the configuration a device asked for.
 pub(super) fn config_reply(topic: Topic<'_>, answer: &Answer) -> Message {
     let none = Value::Object(Map::new());
-    let (result, payload) = match answer {
-        Answer::Config(Some(config)) => (0, config),
-        _ => (CONFIG_NONE, &none),
-    };
+    let (result, payload) =
+        if let Answer::Config(Some(config)) = answer { (0, config) } else { (CONFIG_NONE, &none) };
     message(topic, &ConfigReply { ty: "reply", result, payload }, 1)
 }
 

@@ -44,17 +44,14 @@ pub(super) fn uplink(payload: &[u8]) -> Heard {
         Ok(body) => body,
         Err(error) => return noted(unreadable(&error)),
     };
-    let kind = match &*body.ty {
-        "describe_sub_devices" => {
-            return heard(Uplink::SubDevices(SubDevices::List), Kind::SubList, "");
-        }
-        "online" => Kind::SubOnline,
-        "offline" => Kind::SubOffline,
-        "bind" => Kind::SubBind,
-        "unbind" => Kind::SubUnbind,
+    let ty = &*body.ty;
+    if ty == "describe_sub_devices" {
+        return heard(Uplink::SubDevices(SubDevices::List), Kind::SubList, "");
+    }
+    if !matches!(ty, "online" | "offline" | "bind" | "unbind") {
         // Acknowledgements of `change`, `search_devices`, `unbind_all`; SDK 3.1 sends none.
-        other => return ignored(other),
-    };
+        return ignored(ty);
+    }
     let listed = body.payload.as_ref().and_then(|payload| payload.get("devices")?.as_array());
     let objects = match listed {
         Some(list) if (1..=DEVICES_MAX).contains(&list.len()) => list,
@@ -64,11 +61,11 @@ pub(super) fn uplink(payload: &[u8]) -> Heard {
         return noted(malformed("payload.malformed", "a device without its two names"));
     };
     let token = names(&devices);
-    let said = match kind {
-        Kind::SubOnline => SubDevices::Online(devices),
-        Kind::SubOffline => SubDevices::Offline(devices),
-        Kind::SubBind => SubDevices::Bind(proofs(devices, objects)),
-        _ => SubDevices::Unbind(devices),
+    let (said, kind) = match ty {
+        "online" => (SubDevices::Online(devices), Kind::SubOnline),
+        "offline" => (SubDevices::Offline(devices), Kind::SubOffline),
+        "bind" => (SubDevices::Bind(proofs(devices, objects)), Kind::SubBind),
+        _ => (SubDevices::Unbind(devices), Kind::SubUnbind),
     };
     heard(Uplink::SubDevices(said), kind, &token)
 }
@@ -139,10 +136,8 @@ pub(super) fn verify(
 
 /// Reads a number that some firmware writes as text.
 fn number(value: Option<&Value>) -> Option<i64> {
-    match value? {
-        Value::String(text) => text.parse().ok(),
-        value => value.as_i64(),
-    }
+    let value = value?;
+    value.as_i64().or_else(|| value.as_str()?.parse().ok())
 }
 
 #[derive(Serialize)]
@@ -176,21 +171,14 @@ impl<'a> Names<'a> {
     }
 }
 
-/// Writes the answer: one message per device.
+/// Writes the answer to `ty`: one message per device.
 pub(super) fn reply(
     topic: Topic<'_>,
-    kind: Kind,
+    ty: &str,
     token: &str,
     answer: &Answer,
     out: &mut Vec<Message>,
 ) {
-    let ty = match kind {
-        Kind::SubOnline => "online",
-        Kind::SubOffline => "offline",
-        Kind::SubBind => "bind",
-        Kind::SubUnbind => "unbind",
-        _ => return list(topic, answer, out),
-    };
     let mut push = |product_id: &str, device_name: &str, result: i32| {
         let devices = Vec::from([Outcome { result, product_id, device_name }]);
         out.push(message(topic, &Envelope { ty, payload: Devices { devices } }, 1));
@@ -214,14 +202,11 @@ pub(super) fn reply(
 }
 
 /// Writes the list of attached devices, in as many messages as the firmware's buffer needs.
-fn list(topic: Topic<'_>, answer: &Answer, out: &mut Vec<Message>) {
+pub(super) fn list(topic: Topic<'_>, answer: &Answer, out: &mut Vec<Message>) {
     let ty = "describe_sub_devices";
     let write = |devices| message(topic, &Envelope { ty, payload: Devices { devices } }, 1);
     let mut page: Vec<Names<'_>> = Vec::new();
-    let attached = match answer {
-        Answer::SubDevices(results) => results.as_slice(),
-        _ => &[],
-    };
+    let attached: &[_] = if let Answer::SubDevices(results) = answer { results } else { &[] };
     let empty = packet_bytes(&write(Vec::new()));
     let mut size = empty;
     for (device, _) in attached.iter().filter(|(_, result)| result.is_ok()) {

@@ -8,23 +8,22 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use roadstead_core::command::CommandError;
-use roadstead_core::exchange::{Response, Uplink};
+use roadstead_core::exchange::{Answer, Response, Uplink};
 use roadstead_core::limit::VALUE_DEPTH_MAX;
-use roadstead_core::product::{DEFAULT_SERVICE, Model};
+use roadstead_core::product::DEFAULT_SERVICE;
 use roadstead_core::shadow::{Shadow, Values};
 use roadstead_core::{Map, RequestId, Timestamp, Value};
 use serde::{Deserialize, Serialize};
 
 use super::message::{
     CodeReply, PACKET_BYTES_MAX, TOKEN_BYTES_MAX, address, checked, device_time, heard, ignored,
-    malformed, message, noted, packet_bytes, result_code, status_text, unreadable,
+    malformed, message, noted, packet_bytes, result_code, status_text, unreadable, verdict,
 };
 use super::reply::Kind;
 use super::session::Scene;
 use super::token;
 use crate::cloud::{Heard, Message};
 use crate::tencent::settings::UnknownKeys;
-use crate::tencent::topic::Topic;
 use crate::tencent::value::{is_deeper, to_canonical, to_wire};
 
 #[derive(Deserialize)]
@@ -165,15 +164,26 @@ struct Data {
     control: Map<String, Value>,
 }
 
-/// Writes `get_status_reply`. A state that the firmware's buffer cannot hold is cut: `reported`
+/// Writes a reply that has nothing but its outcome.
+pub(super) fn plain(scene: &Scene<'_>, method: &str, token: &str, answer: &Answer) -> Message {
+    let (code, status) = verdict(answer);
+    message(scene.down_property(), &CodeReply { method, token, code, status }, 0)
+}
+
+/// Writes `get_status_reply`.
+pub(super) fn status_reply(scene: &Scene<'_>, token: &str, answer: &Answer) -> Message {
+    if let Answer::Shadow(shadow) = answer {
+        state_reply(scene, token, shadow)
+    } else {
+        plain(scene, "get_status_reply", token, answer)
+    }
+}
+
+/// A state that the firmware's buffer cannot hold is cut: `reported`
 /// goes first (the C SDK reads only `control`), then the last of the pending values, which the
 /// device gets when it asks again.
-pub(super) fn state_reply(
-    topic: Topic<'_>,
-    token: &str,
-    shadow: &Shadow,
-    model: &Model,
-) -> Message {
+fn state_reply(scene: &Scene<'_>, token: &str, shadow: &Shadow) -> Message {
+    let model = &scene.account.product.model;
     let mut data = Data::default();
     for (service, state) in &shadow.services {
         let wire = |(key, value): (&String, &Value)| {
@@ -187,7 +197,7 @@ pub(super) fn state_reply(
     let head = CodeReply { method: "get_status_reply", token, code: 0, status: "success" };
     let mut body = StatusReply { head, data };
     loop {
-        let written = message(topic, &body, 0);
+        let written = message(scene.down_property(), &body, 0);
         if packet_bytes(&written) <= PACKET_BYTES_MAX || body.data.is_empty() {
             return written;
         }

@@ -105,7 +105,7 @@ fn bind(params: Option<&Value>) -> Uplink {
 fn stages(times: &Map<alloc::string::String, Value>) -> Vec<DeviceStage> {
     let tick = |name: &str| times.get(name).and_then(tick_of).filter(|&tick| tick != 0);
     let seen = || STAGES.iter().filter_map(|(name, stage)| Some((tick(name)?, *stage)));
-    let Some((last, _)) = seen().last() else { return Vec::new() };
+    let Some((last, _)) = seen().next_back() else { return Vec::new() };
     let straight = |(tick, stage): (i64, Stage)| {
         // Truncation is the point: the counter is taken modulo 2^32.
         let before = (last as i32).wrapping_sub(tick as i32);
@@ -123,12 +123,8 @@ fn tick_of(value: &Value) -> Option<i64> {
 }
 
 /// Writes `app_bind_token_reply` or `unbind_device_reply`.
-pub(super) fn reply(topic: Topic<'_>, kind: Kind, token: &str, answer: &Answer) -> Message {
+pub(super) fn reply(topic: Topic<'_>, method: &str, token: &str, answer: &Answer) -> Message {
     let (code, status) = verdict(answer);
-    let method = match kind {
-        Kind::Unbind => "unbind_device_reply",
-        _ => "app_bind_token_reply",
-    };
     message(topic, &CodeReply { method, token, code, status }, 1)
 }
 

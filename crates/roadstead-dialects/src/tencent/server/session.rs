@@ -14,7 +14,7 @@ use roadstead_core::command::CommandError;
 use roadstead_core::exchange::{Answer, Downlink, SubDevice, Uplink};
 use roadstead_core::{RequestId, Timestamp};
 
-use super::message::{CodeReply, malformed, message, noted, verdict};
+use super::message::{malformed, noted};
 use super::reply::Kind;
 use super::sys::TimeGuard;
 use super::{action, channel, event, gateway, log, ota, property, service, sys};
@@ -62,6 +62,10 @@ impl<'a> Scene<'a> {
 
     pub(super) fn down_action(&self) -> Topic<'a> {
         self.topic(Verb::ThingDown(Thing::Action))
+    }
+
+    fn down_gateway(&self) -> Topic<'a> {
+        self.topic(Verb::GatewayDown)
     }
 
     pub(super) fn down_service(&self) -> Topic<'a> {
@@ -268,26 +272,30 @@ impl Session for TencentSession {
         let Some(kind) = Kind::parse(reply.kind) else { return };
         let token = &*reply.token;
         match kind {
-            Kind::Report => out.push(plain(&scene, "report_reply", token, answer)),
-            Kind::ReportInfo => out.push(plain(&scene, "report_info_reply", token, answer)),
-            Kind::ClearControl => out.push(plain(&scene, "clear_control_reply", token, answer)),
-            Kind::GetStatus => out.push(match answer {
-                Answer::Shadow(shadow) => {
-                    let model = &account.product.model;
-                    property::state_reply(scene.down_property(), token, shadow, model)
-                }
-                _ => plain(&scene, "get_status_reply", token, answer),
-            }),
+            Kind::Report => out.push(property::plain(&scene, "report_reply", token, answer)),
+            Kind::ReportInfo => {
+                out.push(property::plain(&scene, "report_info_reply", token, answer))
+            }
+            Kind::ClearControl => {
+                out.push(property::plain(&scene, "clear_control_reply", token, answer))
+            }
+            Kind::GetStatus => out.push(property::status_reply(&scene, token, answer)),
             Kind::Event | Kind::EventPartly => {
                 let topic = scene.topic(Verb::ThingDown(Thing::Event));
                 out.push(event::reply(topic, kind, token, answer));
             }
             Kind::Bind => {
-                out.push(service::reply(scene.down_service(), kind, token, answer));
+                out.push(service::reply(
+                    scene.down_service(),
+                    "app_bind_token_reply",
+                    token,
+                    answer,
+                ));
                 self.end_binding(token, out);
             }
             Kind::Unbind => {
-                let message = service::reply(scene.down_service(), kind, token, answer);
+                let topic = scene.down_service();
+                let message = service::reply(topic, "unbind_device_reply", token, answer);
                 self.after_binding(message, out);
             }
             Kind::Time => {
@@ -299,21 +307,17 @@ impl Session for TencentSession {
                 }
             }
             Kind::LogLevel => {
-                let level = match answer {
-                    Answer::LogLevel(level) if !self.time.is_silenced() => *level,
-                    _ => 0,
-                };
+                let asked = if let Answer::LogLevel(level) = answer { *level } else { 0 };
+                let level = if self.time.is_silenced() { 0 } else { asked };
                 out.push(log::level(scene.topic(Verb::LogDown), level, token, now));
             }
             Kind::Config => out.push(channel::config_reply(scene.topic(Verb::ConfigDown), answer)),
             Kind::Version => out.push(ota::reply(scene.topic(Verb::OtaDown), answer)),
-            Kind::SubOnline
-            | Kind::SubOffline
-            | Kind::SubBind
-            | Kind::SubUnbind
-            | Kind::SubList => {
-                gateway::reply(scene.topic(Verb::GatewayDown), kind, token, answer, out);
-            }
+            Kind::SubOnline => gateway::reply(scene.down_gateway(), "online", token, answer, out),
+            Kind::SubOffline => gateway::reply(scene.down_gateway(), "offline", token, answer, out),
+            Kind::SubBind => gateway::reply(scene.down_gateway(), "bind", token, answer, out),
+            Kind::SubUnbind => gateway::reply(scene.down_gateway(), "unbind", token, answer, out),
+            Kind::SubList => gateway::list(scene.down_gateway(), answer, out),
         }
     }
 
@@ -346,11 +350,9 @@ impl Session for TencentSession {
             }
             Downlink::Config(config) => channel::config_push(&scene, config)?,
             Downlink::SubDevicesChanged { attached, devices } => {
-                return gateway::changed(scene.topic(Verb::GatewayDown), *attached, devices, out);
+                return gateway::changed(scene.down_gateway(), *attached, devices, out);
             }
-            Downlink::SearchSubDevices { start } => {
-                gateway::search(scene.topic(Verb::GatewayDown), *start)
-            }
+            Downlink::SearchSubDevices { start } => gateway::search(scene.down_gateway(), *start),
         };
         out.push(message);
         Ok(())
@@ -358,9 +360,4 @@ impl Session for TencentSession {
 
     /// Nothing to forget: the token carries the request.
     fn forget(&mut self, _id: RequestId) {}
-}
-
-fn plain(scene: &Scene<'_>, method: &str, token: &str, answer: &Answer) -> Message {
-    let (code, status) = verdict(answer);
-    message(scene.down_property(), &CodeReply { method, token, code, status }, 0)
 }

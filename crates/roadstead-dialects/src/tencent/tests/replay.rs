@@ -321,7 +321,7 @@ fn is_alike(message: &Message, json: &Value, payload: &Bytes) -> bool {
     match (json["code"].as_i64(), ours["code"].as_i64()) {
         (Some(theirs), Some(own)) if theirs != 0 && own != 0 => {
             ours["code"] = theirs.into();
-            ours.to_string() == json.to_string()
+            ours == *json
         }
         _ => message.payload == payload,
     }
