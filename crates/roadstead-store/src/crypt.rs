@@ -102,17 +102,25 @@ pub(crate) fn read_key(path: &Path) -> std::io::Result<Option<Secret>> {
     Ok(Some(Secret::new(key)))
 }
 
-/// Makes a key file that only its owner can read. Fails when there is one.
+/// Makes a key file that only its owner can read.
 pub(crate) fn create_key(path: &Path, random: &Random) -> std::io::Result<Secret> {
     let mut key = [0u8; KEY_BYTES];
     random.fill(&mut key).map_err(std::io::Error::other)?;
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    // Under another name first: a crash never leaves half a key.
+    let mut draft = path.to_owned().into_os_string();
+    draft.push(".new");
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&draft)?;
     file.write_all(&key)?;
     file.sync_all()?;
+    std::fs::rename(&draft, path)?;
     sync_folder(path)?;
     Ok(Secret::new(key))
 }

@@ -11,7 +11,7 @@ use roadstead_core::{DeviceId, Secret, Timestamp};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::error::{OrEngine, engine};
-use super::journal::{Record, decode_records, encode_changes, encode_trace};
+use super::journal::{Part, Record, decode_records, encode_changes, encode_trace};
 use super::live::Live;
 use super::product::Products;
 use super::queue::Queue;
@@ -147,9 +147,11 @@ fn replay(conn: &Connection, shared: &Shared) -> Result<(i64, VecDeque<(i64, usi
         let id: i64 = row.get(0).or_engine()?;
         let body = row.get_ref(1).and_then(|body| Ok(body.as_blob()?)).or_engine()?;
         journal.push_back((id, body.len()));
+        let mut parts = Vec::new();
         for record in decode_records(body).ok_or(OpenError::Journal { id })? {
-            replay.record(id, record)?;
+            replay.record(id, record, &mut parts)?;
         }
+        shared.telemetry.append(id, parts.iter());
         last = last.max(id);
     }
     shared.telemetry.start_at(last);
@@ -165,7 +167,7 @@ struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    fn record(&mut self, id: i64, record: Record) -> Result<(), OpenError> {
+    fn record(&mut self, id: i64, record: Record, parts: &mut Vec<Part>) -> Result<(), OpenError> {
         if let Some((row, changes)) = record.changes {
             self.changes(id, row, &changes)?;
         }
@@ -179,7 +181,7 @@ impl Replay<'_> {
                 }
             };
             if id > watermark {
-                self.shared.telemetry.append(id, &part);
+                parts.push(part);
             }
         }
         Ok(())

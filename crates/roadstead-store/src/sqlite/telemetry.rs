@@ -75,6 +75,23 @@ struct Buffer {
     failures: u64,
 }
 
+impl Buffer {
+    fn append(&mut self, part: &Part) {
+        let day = self.filling.entry(part.day).or_default();
+        if let Some(segment) = day.get_mut(&part.device) {
+            segment.first_at = segment.first_at.min(part.first_at);
+            segment.last_at = segment.last_at.max(part.last_at);
+            segment.body.extend_from_slice(&part.body);
+        } else {
+            let Part { first_at, last_at, .. } = *part;
+            let segment = Segment { first_at, last_at, body: part.body.clone() };
+            day.insert(part.device.clone(), segment);
+            self.filling_bytes += SEGMENT_BYTES;
+        }
+        self.filling_bytes += part.body.len();
+    }
+}
+
 enum Command {
     Flush(Option<oneshot::Sender<Result<(), StoreError>>>),
     Drop(Timestamp, oneshot::Sender<Result<u32, StoreError>>),
@@ -128,22 +145,13 @@ impl Telemetry {
         buffer.last = buffer.last.max(id);
     }
 
-    /// Takes entries of a committed journal record.
-    pub(super) fn append(&self, id: i64, part: &Part) {
+    /// Takes all entries of a committed journal record at once: a flush covers whole records.
+    pub(super) fn append<'a>(&self, id: i64, parts: impl Iterator<Item = &'a Part>) {
         let buffer = &mut *self.buffer.lock();
-        let day = buffer.filling.entry(part.day).or_default();
-        if let Some(segment) = day.get_mut(&part.device) {
-            segment.first_at = segment.first_at.min(part.first_at);
-            segment.last_at = segment.last_at.max(part.last_at);
-            segment.body.extend_from_slice(&part.body);
-        } else {
-            let Part { first_at, last_at, .. } = *part;
-            let segment = Segment { first_at, last_at, body: part.body.clone() };
-            day.insert(part.device.clone(), segment);
-            buffer.filling_bytes += SEGMENT_BYTES;
+        for part in parts {
+            buffer.append(part);
+            buffer.last = id;
         }
-        buffer.filling_bytes += part.body.len();
-        buffer.last = id;
     }
 
     /// Returns the journal record up to which all trace is in the files; `None` when nothing

@@ -112,6 +112,18 @@ enum Done {
     Checkpoint(oneshot::Sender<Result<(), StoreError>>),
 }
 
+impl Done {
+    /// Returns the trace that went into the journal with this job.
+    fn trace(&self) -> &[Part] {
+        match self {
+            Self::Report { accepted: Err(StoreError::Busy), .. } => &[],
+            Self::Report { report, .. } => report.trace.as_slice(),
+            Self::Trace(parts, _) => parts,
+            Self::Task { .. } | Self::Checkpoint(_) => &[],
+        }
+    }
+}
+
 /// What a group has done so far.
 #[derive(Default)]
 struct Group {
@@ -229,7 +241,6 @@ impl Writer {
         !brings || self.shared.telemetry.wait_for_room(ROOM_PATIENCE)
     }
 
-    #[expect(clippy::type_complexity, reason = "flushed shadows, pruned journal number")]
     fn run_group(
         &mut self,
         jobs: Vec<Job>,
@@ -430,6 +441,8 @@ impl Writer {
             self.journal_bytes += group.journal.len();
             self.next_id += 1;
         }
+        // The whole record before any answer, and before the flusher can see a part of it.
+        self.shared.telemetry.append(self.next_id - 1, group.done.iter().flat_map(Done::trace));
         self.shared.live.flushed(flushes);
         while let Some((_, bytes)) = self.journal.front().filter(|(id, _)| pruned >= Some(*id)) {
             self.journal_bytes -= bytes;
@@ -441,10 +454,7 @@ impl Writer {
     fn answer(&self, done: Done, outcome: &Result<(), StoreError>, id: i64) {
         match (done, outcome) {
             (Done::Report { report, accepted, loaded }, Ok(())) => {
-                let Report { device, changes, trace, reply, .. } = *report;
-                if let Some(part) = trace.filter(|_| accepted != Err(StoreError::Busy)) {
-                    self.shared.telemetry.append(id, &part);
-                }
+                let Report { device, changes, reply, .. } = *report;
                 let answer = match accepted {
                     Ok(bound) => Ok(self.shared.live.apply(&device, loaded, &changes, bound, id)),
                     Err(error) => {
@@ -460,10 +470,7 @@ impl Writer {
             (Done::Report { report, .. }, Err(error)) => {
                 let _ = report.reply.send(Err(error.clone()));
             }
-            (Done::Trace(parts, reply), outcome) => {
-                if outcome.is_ok() {
-                    parts.iter().for_each(|part| self.shared.telemetry.append(id, part));
-                }
+            (Done::Trace(_, reply), outcome) => {
                 let _ = reply.send(outcome.clone());
             }
             (Done::Task { task, hooks, gone }, outcome) => {
