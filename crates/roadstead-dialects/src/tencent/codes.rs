@@ -147,6 +147,9 @@ fn find<N: Copy>(table: &[(Code, N)], code: Code) -> Option<N> {
 
 #[cfg(test)]
 mod tests {
+    use std::format;
+    use std::string::{String, ToString as _};
+
     use roadstead_core::code;
 
     use super::*;
@@ -168,6 +171,31 @@ mod tests {
         }
         for code in core_codes("register.") {
             assert!(REGISTRATION.iter().any(|row| row.code == code), "{code}");
+        }
+    }
+
+    /// The protocol page says every number, and says it beside its cause.
+    #[test]
+    fn the_protocol_page_has_every_row() {
+        let page = include_str!("../../../../docs/protocols/tencent.md");
+        let has = |number: String, code: &str| {
+            page.lines().any(|line| {
+                let cells = line.split(['|', ',']).map(str::trim);
+                cells.clone().any(|cell| cell == number) && line.contains(&format!("`{code}`"))
+            })
+        };
+        let internal = |code: &str| {
+            if code.starts_with("internal.") { "internal.*" } else { code }.to_string()
+        };
+        for (code, number) in CONNACK {
+            assert!(has(number.to_string(), &internal(code)), "CONNACK {number} {code}");
+        }
+        for (code, number) in REPLY.into_iter().chain(GATEWAY) {
+            assert!(has(number.to_string(), code), "{number} {code}");
+        }
+        for row in REGISTRATION {
+            assert!(has(row.number.to_string(), row.code), "{row:?}");
+            assert!(has(row.number.to_string(), row.name), "{row:?}");
         }
     }
 
