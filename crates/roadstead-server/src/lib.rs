@@ -12,14 +12,22 @@
 //! | `app` | `/app/v1` for phones | anything operators do |
 //! | `vendor` | vendor HTTP calls routed to dialects | know a vendor |
 
+mod app;
 mod broker;
 pub mod clock;
 pub mod config;
+mod console;
 pub mod directory;
 pub mod listen;
 pub mod metrics;
+pub mod north;
+mod openapi;
+mod server;
 pub mod service;
 pub mod shell;
 pub mod throttle;
 pub mod tls;
 pub mod vendor;
+
+pub use openapi::openapi_json;
+pub use server::{Server, StartError, StartOptions};

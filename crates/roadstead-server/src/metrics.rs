@@ -4,11 +4,13 @@
 //! code (every code of [`roadstead_core::code::ALL`] has its slot). Not here: who serves the text,
 //! and anything per device (that is the trace's job).
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use roadstead_core::code;
+use parking_lot::RwLock;
+use roadstead_core::{Code, code};
 use roadstead_core::session::Ending;
 
 /// A number that only grows.
@@ -172,6 +174,7 @@ pub struct Metrics {
     drops: [Counter; Queue::TEXTS.len()],
     transports: [Counter; Transport::TEXTS.len()],
     endings: [Counter; ENDINGS.len()],
+    services: RwLock<BTreeMap<(&'static str, Code), Counter>>,
 }
 
 const ENDINGS: [Ending; 8] = [
@@ -204,6 +207,7 @@ impl Default for Metrics {
             parked: Gauge::default(),
             refusals: code::ALL.iter().map(|_| Counter::default()).collect(),
             refusals_other: Counter::default(),
+            services: RwLock::default(),
             drops: Default::default(),
             transports: Default::default(),
             endings: Default::default(),
@@ -247,6 +251,16 @@ impl Metrics {
         if let Some(at) = ENDINGS.iter().position(|known| *known == ending) {
             self.endings[at].increment();
         }
+    }
+
+    /// Counts the end of a piece of work: its name, and `ok` or a stable code. Names and codes are
+    /// constants of the program, so the table is bounded.
+    pub fn service(&self, what: &'static str, code: Code) {
+        if let Some(counter) = self.services.read().get(&(what, code)) {
+            counter.increment();
+            return;
+        }
+        self.services.write().entry((what, code)).or_default().increment();
     }
 
     fn refusal(&self, code: &str) -> &Counter {
@@ -307,6 +321,11 @@ impl Metrics {
         head(text, "endings_total", "Sessions ended, by cause.", "counter");
         for (ending, counter) in ENDINGS.iter().zip(&self.endings) {
             line(text, "endings_total", &format!("code=\"{}\"", ending.code()), counter.value());
+        }
+        head(text, "services_total", "Work done, by kind and result.", "counter");
+        for ((what, code), counter) in &*self.services.read() {
+            let labels = format!("what=\"{what}\",code=\"{code}\"");
+            line(text, "services_total", &labels, counter.value());
         }
     }
 }
