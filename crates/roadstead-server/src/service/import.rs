@@ -189,7 +189,10 @@ impl Platform {
                 }
             }
         }
-        let mut rows = fleet.devices.into_iter().peekable();
+        let mut rows = fleet.devices;
+        // A file may name a sub-device before its gateway.
+        rows.sort_by_key(|row| row.gateway.is_some());
+        let mut rows = rows.into_iter().peekable();
         while rows.peek().is_some() {
             let batch: Vec<FleetDevice> = rows.by_ref().take(BATCH).collect();
             self.import_batch(space, batch, &mut report).await?;
@@ -470,11 +473,15 @@ fn same_product(a: &Product, b: &Product) -> bool {
 }
 
 fn conflict(error: StoreError) -> Error {
-    let text = "the device exists in another product or space, or with another id";
-    match error == StoreError::Exists {
-        true => Error::Conflict(text.into()),
-        false => error.into(),
+    if error == StoreError::Exists {
+        let text = "the device exists in another product or space, or with another id";
+        return Error::Conflict(text.into());
     }
+    if error == StoreError::Missing {
+        let text = "its gateway is no device of the platform; import that, too".to_owned();
+        return Error::Rule(roadstead_dialects::Problem::new("import.bad_row", text));
+    }
+    error.into()
 }
 
 /// Rows have their own words for what is wrong with them.

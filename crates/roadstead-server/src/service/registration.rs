@@ -16,10 +16,10 @@ use roadstead_dialects::cloud::{
 use super::Platform;
 use super::device::dialect_of;
 
-/// How long the key of a registration request is remembered. A request outlives it only with a
-/// time stamp that the dialect accepts still, and gets the device's own secret again at most
-/// until the device connects.
-pub(super) const REPLAY_LIFE: Duration = Duration::from_secs(600);
+/// How long the key of a registration request is remembered: as long as its time stamp can be
+/// accepted with the widest sensible window. One without a time stamp may outlive it; it gets the
+/// device's own secret again at most until the device connects.
+pub(super) const REPLAY_LIFE: Duration = Duration::from_secs(2 * 3600);
 /// Records kept of one upload.
 const UPLOAD_RECORDS_MAX: usize = 200;
 

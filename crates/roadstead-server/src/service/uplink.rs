@@ -14,7 +14,9 @@ use roadstead_dialects::cloud::Account;
 
 use super::Platform;
 use super::device::{RESERVED, setting};
-use super::model::{Rejected, check_event, sift_report};
+
+/// What was left out of a report: key and what is wrong.
+type Rejected = Vec<(Box<str>, Box<str>)>;
 
 /// Facts a device may tell about itself.
 const INFO_KEYS_MAX: usize = 128;
@@ -42,7 +44,7 @@ impl Platform {
             Uplink::Info(info) => self.learn_info(account, source, info).await,
             Uplink::ReadShadow => self.read_shadow(account, source).await,
             Uplink::ClearDesired => self.clear_desired(account, source).await,
-            Uplink::Events(events) => self.keep_events(account, source, events).await,
+            Uplink::Events(events) => self.keep_events(account, events).await,
             Uplink::Response { request, response } => {
                 self.late_response(account, source, request.is_some(), &response)
             }
@@ -82,16 +84,17 @@ impl Platform {
         answer
     }
 
-    /// The hot path: one store call with state and trace together.
+    /// The hot path: one store call with state and trace together. The dialect has applied the
+    /// thing model already, with the operator's policy for keys that it does not have; judging
+    /// again here would overrule that policy and pay twice.
     async fn report(
         &self,
         account: &Account,
         source: &str,
-        mut services: Vec<(Box<str>, Values)>,
-        mut rejected: Rejected,
+        services: Vec<(Box<str>, Values)>,
+        rejected: Rejected,
     ) -> Answer {
         let now = self.clock.now();
-        sift_report(&account.product.model, &mut services, &mut rejected);
         let detail = reasons(&rejected);
         let entry = match detail.is_empty() {
             true => Entry::new(now, Hop::Up, "report", "ok", source),
@@ -100,7 +103,7 @@ impl Platform {
                 Entry::new(now, Hop::Up, "report", "model.violation", &text)
             }
         };
-        let nothing = services.is_empty() && !rejected.is_empty();
+        let nothing = services.is_empty();
         let changes =
             services.into_iter().map(|(service, values)| Change::Report { service, values });
         let device = &account.device.id;
@@ -111,9 +114,9 @@ impl Platform {
         if !nothing && let Some(attempt) = self.onboarding.take_first_report(device, now) {
             self.mark_first_report(&attempt, now).await;
         }
-        match (nothing, detail.is_empty()) {
-            (true, _) => Answer::Refused { code: "model.violation", detail: detail.into() },
-            (false, true) => Answer::Done,
+        match (detail.is_empty(), nothing) {
+            (true, _) => Answer::Done,
+            (false, true) => Answer::Refused { code: "model.violation", detail: detail.into() },
             (false, false) => Answer::Partly { code: "model.violation", detail: detail.into() },
         }
     }
@@ -168,34 +171,10 @@ impl Platform {
         }
     }
 
-    async fn keep_events(
-        &self,
-        account: &Account,
-        source: &str,
-        events: Vec<Occurrence>,
-    ) -> Answer {
-        let mut rejected = Rejected::new();
-        let total = events.len();
-        let entries: Vec<Entry> = events
-            .into_iter()
-            .map(|event| match check_event(&account.product.model, &event) {
-                Ok(()) => self.entry("event", "ok", &show_event(&event)),
-                Err(violation) => {
-                    let reason = violation.to_string();
-                    rejected.push((event.event, reason.as_str().into()));
-                    self.entry("event", "model.violation", &format!("{source}: {reason}"))
-                }
-            })
-            .collect();
-        let answer = self.kept(account, entries).await;
-        if rejected.is_empty() || answer != Answer::Done {
-            return answer;
-        }
-        let (code, detail) = ("model.violation", reasons(&rejected).into());
-        match rejected.len() == total {
-            true => Answer::Refused { code, detail },
-            false => Answer::Partly { code, detail },
-        }
+    async fn keep_events(&self, account: &Account, events: Vec<Occurrence>) -> Answer {
+        let entry = |event: &Occurrence| self.entry("event", "ok", &show_event(event));
+        let entries = events.iter().map(entry).collect();
+        self.kept(account, entries).await
     }
 
     /// A response that no request waits for (any longer).

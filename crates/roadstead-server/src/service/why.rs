@@ -13,6 +13,7 @@ use roadstead_core::trace::Entry;
 use roadstead_core::{DeviceId, SpaceId, Timestamp};
 use serde::Serialize;
 
+use super::trace::in_order;
 use super::{Error, Platform, Stranger};
 
 /// Hops looked at.
@@ -116,7 +117,7 @@ impl Platform {
         let shadow = self.store.shadow(id).await?;
         let case = Case {
             presence: self.store.presence(id).await?,
-            trace: self.store.trace(id, None, None, TRACE_READ).await?,
+            trace: in_order(self.store.trace(id, None, None, TRACE_READ).await?),
             attempt: self.store.attempts(space, &filter, 1).await?.pop(),
             strangers: self.strangers_like(device.product.as_str(), &device.node),
             bound: !self.store.bindings_of_device(id).await?.is_empty(),
