@@ -6,6 +6,7 @@
 //! a binding.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use roadstead_core::attempt::{Attempt, Mark, Outcome, Stage, Witness};
@@ -22,6 +23,8 @@ use super::{Caller, Error, Platform};
 
 /// Devices in the middle of an attempt that are remembered.
 const DEVICES_MAX: usize = 10_000;
+/// Time between two attempts that are kept of a device whose tokens nobody made.
+const FAILED_GAP: Duration = Duration::from_secs(60);
 /// Longest evidence text of a phone, bytes.
 const DETAIL_BYTES_MAX: usize = 512;
 
@@ -46,10 +49,14 @@ pub(super) struct Onboarding {
     /// The attempt whose device was just bound and has not reported yet.
     fresh: Mutex<Recent<DeviceId, AttemptId>>,
     fresh_count: AtomicUsize,
+    /// Devices with a failed attempt that was kept a short while ago.
+    failed: Mutex<Recent<DeviceId, ()>>,
 }
 
 struct Running {
     attempt: AttemptId,
+    /// Whose phone named the device; `None` when the device itself proved it with the token.
+    named_by: Option<UserId>,
     /// Last refusal of the device while the attempt ran.
     refusal: Option<Refusal>,
 }
@@ -62,18 +69,34 @@ impl Default for Onboarding {
             early: Mutex::new(Recent::new(DEVICES_MAX, ATTEMPT_LIFE)),
             fresh: Mutex::new(Recent::new(DEVICES_MAX, ATTEMPT_LIFE)),
             fresh_count: AtomicUsize::new(0),
+            failed: Mutex::new(Recent::new(DEVICES_MAX, FAILED_GAP)),
         }
     }
 }
 
 impl Onboarding {
-    fn join(&self, device: DeviceId, attempt: AttemptId, now: Timestamp) {
+    /// Notes that the device is in this attempt, and returns whether it is. The device's own proof
+    /// always counts; a phone cannot take a device out of somebody else's attempt.
+    fn join(
+        &self,
+        device: &DeviceId,
+        attempt: &AttemptId,
+        named_by: Option<&UserId>,
+        now: Timestamp,
+    ) -> bool {
         let mut running = self.running.lock();
-        match running.get_mut(&device, now) {
-            Some(known) if known.attempt == attempt => {}
-            Some(_) | None => drop(running.set(device, Running { attempt, refusal: None }, now)),
+        if let Some(known) = running.get_mut(device, now) {
+            if known.attempt == *attempt {
+                return true;
+            }
+            if named_by.is_some() && known.named_by.as_ref() != named_by {
+                return false;
+            }
         }
+        let (attempt, named_by) = (attempt.clone(), named_by.cloned());
+        running.set(device.clone(), Running { attempt, named_by, refusal: None }, now);
         self.running_count.store(running.len(), Ordering::Release);
+        true
     }
 
     /// Returns the running attempt of a device; costs one atomic read when there is none at all.
@@ -157,8 +180,14 @@ impl Platform {
             None => None,
             Some((product, node)) => {
                 let found = self.store.device_by_node(&product.into(), node).await?;
-                let found = found.filter(|device| device.space == caller.space);
-                found.map(|device| device.id.clone())
+                match found.filter(|device| device.space == caller.space) {
+                    Some(device) if self.is_open_to(caller, &device.id).await? => {
+                        let named_by = Some(&caller.user);
+                        let joined = self.onboarding.join(&device.id, id, named_by, now);
+                        joined.then(|| device.id.clone())
+                    }
+                    Some(_) | None => None,
+                }
             }
         };
         if method.is_some_and(|method| method.is_empty() || method.len() > 32) {
@@ -169,7 +198,6 @@ impl Platform {
             .map(|mark| phone_mark(&attempt, mark, now))
             .collect::<Result<Vec<Mark>, Error>>()?;
         if let Some(device) = &device {
-            self.onboarding.join(device.clone(), id.clone(), now);
             marks.extend(self.onboarding.early.lock().remove(device, now));
         }
         let method = method.map(Into::into);
@@ -198,6 +226,13 @@ impl Platform {
         let attempt = self.store.extend_attempt(id, None, None, Vec::new(), ended).await?;
         self.tell_ending(&attempt, Hop::Phone);
         Ok(attempt)
+    }
+
+    /// True when what happens to the device is the caller's business: it has no owner, or the
+    /// caller is one of its users.
+    async fn is_open_to(&self, caller: &Caller, device: &DeviceId) -> Result<bool, StoreError> {
+        let bindings = self.store.bindings_of_device(device).await?;
+        Ok(bindings.is_empty() || bindings.iter().any(|binding| binding.user == caller.user))
     }
 
     async fn own_attempt(&self, caller: &Caller, id: &AttemptId) -> Result<Attempt, Error> {
@@ -232,6 +267,14 @@ impl Platform {
         error: BindError,
     ) {
         let now = self.clock.now();
+        // Firmware repeats itself, and a hostile device would do so for ever.
+        {
+            let mut failed = self.onboarding.failed.lock();
+            if failed.get_mut(device, now).is_some() {
+                return;
+            }
+            failed.set(device.clone(), (), now);
+        }
         marks.extend(self.onboarding.early.lock().remove(device, now));
         marks.sort_by_key(|mark| mark.at);
         let id = AttemptId::new(self.random.id());
@@ -270,7 +313,7 @@ impl Platform {
         }
         match over {
             true => drop(self.onboarding.leave(device, now)),
-            false => self.onboarding.join(device.clone(), id.clone(), now),
+            false => drop(self.onboarding.join(device, id, None, now)),
         }
         if bound {
             self.onboarding.watch_first_report(device.clone(), id.clone(), now);
@@ -380,7 +423,7 @@ impl Platform {
             let limit = u32::try_from(PAGE_ITEMS_MAX).unwrap_or(u32::MAX);
             for attempt in self.store.attempts(&space.id, &open, limit).await? {
                 if let Some(device) = attempt.device {
-                    self.onboarding.join(device, attempt.id, now);
+                    self.onboarding.join(&device, &attempt.id, attempt.user.as_ref(), now);
                 }
             }
         }

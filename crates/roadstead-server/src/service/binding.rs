@@ -182,8 +182,11 @@ impl Platform {
         let binding = binding.ok_or(BindError::NotBound)?;
         self.observer.count("bind", "ok");
         self.note(&binding.device, Entry::new(now, hop, "bind", "ok", binding.user.as_str()));
+        if newly_bound {
+            self.forget_unbound(&binding.device).await;
+        }
         if let Some(attempt) = &token.attempt
-            && newly_bound
+            && token.state == TokenState::Bound
         {
             let marks = vec![cloud_mark(Stage::Bound, now)];
             let ending = Some(Outcome::Success);
@@ -280,6 +283,7 @@ impl Platform {
             self.observer.count("bind", "ok");
             let user = binding.user.as_str();
             self.note(device, Entry::new(now, Hop::Cloud, "bind", "ok", user));
+            self.forget_unbound(device).await;
         }
         if let Some(attempt) = &token.attempt {
             if bound {
@@ -305,7 +309,8 @@ impl Platform {
         };
         let own = known.and_then(|token| {
             // Another device or space cannot end the attempt of the one that came first.
-            let foreign = matches!(error, BindError::OtherDevice | BindError::OtherSpace);
+            let foreign = matches!(error, BindError::OtherDevice | BindError::OtherSpace)
+                || token.device.as_ref().is_some_and(|first| first != device);
             token.attempt.filter(|_| !foreign)
         });
         match own {
@@ -452,6 +457,7 @@ impl Platform {
         }
     }
 
+    /// A new owner begins: what the device was to be told about the old one says nothing now.
     async fn forget_unbound(&self, device: &DeviceId) {
         for (sequence, request) in self.waiting(device).await {
             if request == Downlink::Unbound

@@ -7,6 +7,7 @@ use roadstead_core::port::StoreError;
 use roadstead_dialects::Problem;
 
 use super::IssueError;
+use super::password::Busy;
 
 /// Why a call of a service failed; nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +46,9 @@ pub enum Error {
     /// Too many wrong passwords.
     #[error("too many wrong passwords; wait a minute")]
     TooManyFailures,
+    /// Too many passwords wait to be checked.
+    #[error("too many sign-ins at the same time; try again")]
+    Overloaded,
     /// Nobody may sign up.
     #[error("signing up is switched off")]
     SignUpOff,
@@ -77,11 +81,18 @@ impl Error {
             Self::Password(_) => "user.bad_password",
             Self::UserExists(_) => "user.exists",
             Self::TooManyFailures => "user.too_many_failures",
+            Self::Overloaded => "internal.overload",
             Self::SignUpOff => "user.sign_up_off",
             Self::Bind(error) => error.code(),
             Self::Command(error) => error.code(),
             Self::Issue(error) => error.code(),
             Self::Store(error) => error.code(),
         }
+    }
+}
+
+impl From<Busy> for Error {
+    fn from(_: Busy) -> Self {
+        Self::Overloaded
     }
 }

@@ -27,27 +27,40 @@ impl Cost {
     pub(super) const LEAST: Self = Self { memory_kib: 8, passes: 1 };
 }
 
+/// Hashes that wait for their turn, the running ones included; the next caller is sent away.
+const QUEUE_MAX: usize = 64;
+
+/// Too many hashes wait.
+#[derive(Debug)]
+pub(super) struct Busy;
+
 /// Makes and checks password hashes.
 pub(super) struct Passwords {
     cost: Cost,
     slots: Arc<Semaphore>,
+    queue: Arc<Semaphore>,
     /// What is checked for a name that does not exist, so that it costs the same.
     nobody: Arc<OnceLock<Secret>>,
 }
 
 impl Passwords {
     pub(super) fn new(cost: Cost) -> Self {
-        Self { cost, slots: Arc::new(Semaphore::new(HASHES_MAX)), nobody: Arc::default() }
+        let slots = Arc::new(Semaphore::new(HASHES_MAX));
+        Self { cost, slots, queue: Arc::new(Semaphore::new(QUEUE_MAX)), nobody: Arc::default() }
     }
 
     /// Returns the PHC string of a password.
-    pub(super) async fn hash(&self, password: &Secret, salt: [u8; 16]) -> Secret {
+    pub(super) async fn hash(&self, password: &Secret, salt: [u8; 16]) -> Result<Secret, Busy> {
         let (cost, password) = (self.cost, password.clone());
         self.run(move || hash(cost, &password, salt)).await
     }
 
     /// Checks a password; `None` costs the same and is wrong.
-    pub(super) async fn verify(&self, password: &Secret, stored: Option<Secret>) -> bool {
+    pub(super) async fn verify(
+        &self,
+        password: &Secret,
+        stored: Option<Secret>,
+    ) -> Result<bool, Busy> {
         let (cost, password, nobody) = (self.cost, password.clone(), self.nobody.clone());
         self.run(move || {
             let known = stored.is_some();
@@ -63,13 +76,17 @@ impl Passwords {
         .await
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Busy> {
+        let _place = self.queue.try_acquire().map_err(|_| Busy)?;
         let slot = self.slots.clone().acquire_owned().await.expect("the semaphore is never closed");
         let work = tokio::task::spawn_blocking(move || {
             let _slot = slot;
             work()
         });
-        work.await.expect("hashing does not panic and is not cancelled")
+        Ok(work.await.expect("hashing does not panic and is not cancelled"))
     }
 }
 
@@ -87,12 +104,24 @@ mod tests {
     #[tokio::test]
     async fn only_the_right_password_passes() {
         let passwords = Passwords::new(Cost::LEAST);
-        let stored = passwords.hash(&"correct horse".into(), [7; 16]).await;
+        let stored = passwords.hash(&"correct horse".into(), [7; 16]).await.expect("a place");
         let text = stored.expose_text().expect("PHC strings are text");
         assert!(text.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "the parameters travel along");
-        assert!(passwords.verify(&"correct horse".into(), Some(stored.clone())).await);
-        assert!(!passwords.verify(&"Correct horse".into(), Some(stored)).await);
-        assert!(!passwords.verify(&"nobody".into(), None).await, "nobody never signs in");
-        assert!(!passwords.verify(&"x".into(), Some("not a hash".into())).await);
+        let verify = async |password: &str, stored: Option<&Secret>| {
+            passwords.verify(&password.into(), stored.cloned()).await.expect("a place")
+        };
+        assert!(verify("correct horse", Some(&stored)).await);
+        assert!(!verify("Correct horse", Some(&stored)).await);
+        assert!(!verify("nobody", None).await, "nobody never signs in");
+        assert!(!verify("x", Some(&"not a hash".into())).await);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_sends_callers_away() {
+        let passwords = Passwords::new(Cost::LEAST);
+        let places = passwords.queue.clone().acquire_many_owned(QUEUE_MAX as u32).await;
+        assert!(passwords.verify(&"x".into(), None).await.is_err());
+        drop(places);
+        assert!(passwords.verify(&"x".into(), None).await.is_ok());
     }
 }

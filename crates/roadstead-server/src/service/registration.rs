@@ -133,13 +133,14 @@ impl Platform {
     ) {
         let meaning = roadstead_core::code::info(code).map_or("refused", |info| info.meaning);
         let refusal = Refusal::new(code, meaning);
+        let what = if code.starts_with("register.") { "register" } else { "vendor_http" };
         match account {
             Some(account) => {
-                self.refused_device(&account, "register", &refusal, source, now).await;
+                self.refused_device(&account, what, &refusal, source, now).await;
             }
             None => {
                 let refusal = Refusal::new(code, format!("{source}: {meaning}"));
-                self.refused_stranger("register", Some(claim), peer, &refusal, now);
+                self.refused_stranger(what, Some(claim), peer, &refusal, now);
             }
         }
     }

@@ -129,7 +129,7 @@ impl Platform {
             space: space.clone(),
             name: new.name.into(),
             role: new.role,
-            password_hash: self.passwords.hash(new.password, self.random.bytes()).await,
+            password_hash: self.passwords.hash(new.password, self.random.bytes()).await?,
             created_at: self.clock.now(),
         };
         let caller = Caller::of(&user);
@@ -163,7 +163,7 @@ impl Platform {
         }
         let user = self.store.user_by_name(name).await?;
         let hash = user.as_ref().map(|user| user.password_hash.clone());
-        let right = self.passwords.verify(password, hash).await;
+        let right = self.passwords.verify(password, hash).await?;
         let Some(user) = user.filter(|_| right) else {
             self.count_failure(name, now);
             return Err(Error::Password("user name or password is wrong"));
@@ -323,7 +323,7 @@ impl Platform {
         }
         if let Some(password) = password {
             check_password(password)?;
-            user.password_hash = self.passwords.hash(password, self.random.bytes()).await;
+            user.password_hash = self.passwords.hash(password, self.random.bytes()).await?;
         }
         self.store.update_user(user.clone()).await?;
         Ok(user)

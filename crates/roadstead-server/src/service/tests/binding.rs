@@ -157,6 +157,56 @@ async fn the_second_device_with_a_token_does_not_spoil_it() {
 }
 
 #[tokio::test]
+async fn a_stranger_can_neither_watch_nor_hijack_somebodys_device() {
+    let world = World::new().await;
+    let platform = &world.platform;
+    let device = Some((PRODUCT, NODE));
+    let anns = platform.create_bind_token(&world.ann, true).await.expect("token");
+    let bobs = platform.create_bind_token(&world.bob, true).await.expect("token");
+    let named = platform.mark_attempt(&world.ann, &anns.attempt, vec![], device, None).await;
+    assert_eq!(named.expect("marked").device, Some(LAMP.into()));
+    let named = platform.mark_attempt(&world.bob, &bobs.attempt, vec![], device, None).await;
+    assert_eq!(named.expect("marked").device, None, "it is in Ann's attempt");
+    let mut login = world.log_in().await.expect("admitted");
+    assert_eq!(world.present(&mut login, &anns.token).await, 0);
+    let named = platform.mark_attempt(&world.bob, &bobs.attempt, vec![], device, None).await;
+    assert_eq!(named.expect("marked").device, None, "it is Ann's");
+    let foreign = platform.attempt(&world.bob, &anns.attempt).await;
+    assert_eq!(foreign.expect_err("not his").code(), "api.not_found");
+}
+
+#[tokio::test]
+async fn rebinding_by_the_owner_ends_the_attempt_too() {
+    let world = World::new().await;
+    let mut login = world.log_in().await.expect("admitted");
+    for auto_bind in [true, false] {
+        let made = world.platform.create_bind_token(&world.ann, auto_bind).await.expect("token");
+        assert_eq!(world.present(&mut login, &made.token).await, 0);
+        assert_eq!(world.bind_code(&world.ann, &made.token).await, "ok");
+        assert_eq!(world.ending(&made.attempt).await.as_deref(), Some("ok"));
+    }
+    assert_eq!(world.platform.bindings(&world.ann).await.expect("list").len(), 1);
+}
+
+#[tokio::test]
+async fn a_device_with_tokens_of_nobody_leaves_one_attempt_a_minute() {
+    let world = World::new().await;
+    let mut login = world.log_in().await.expect("admitted");
+    let count = async || {
+        let filter = AttemptFilter { device: Some(LAMP.into()), ..AttemptFilter::default() };
+        world.platform.attempts(&world.admin, filter, 99).await.expect("attempts").len()
+    };
+    for n in 0..20 {
+        let token = Secret::from(format!("{n:032x}"));
+        assert_eq!(world.present(&mut login, &token).await, 404);
+    }
+    assert_eq!(count().await, 1);
+    world.platform.clock.advance(Duration::from_secs(60));
+    assert_eq!(world.present(&mut login, &Secret::from("x")).await, 404);
+    assert_eq!(count().await, 2);
+}
+
+#[tokio::test]
 async fn transfer_policy_lets_the_holder_take_over() {
     let world = World::with(|product| product.rebind = Rebind::Transfer).await;
     let mut login = world.log_in().await.expect("admitted");
