@@ -22,6 +22,8 @@ pub enum Request {
     Report {
         /// Whose.
         node: Node,
+        /// Service id; vendors without services know only the default one.
+        service: Box<str>,
         /// Canonical values.
         properties: Map<String, Value>,
     },
@@ -31,6 +33,8 @@ pub enum Request {
     Post {
         /// Whose.
         node: Node,
+        /// Service id.
+        service: Box<str>,
         /// Event id.
         event: Box<str>,
         /// How bad.
@@ -97,6 +101,8 @@ pub enum Event {
         key: RequestKey,
         /// Whose.
         node: Node,
+        /// Service id; vendors without services know only the default one.
+        service: Box<str>,
         /// Canonical values.
         properties: Map<String, Value>,
     },
@@ -106,6 +112,8 @@ pub enum Event {
         key: RequestKey,
         /// Whose.
         node: Node,
+        /// Service id.
+        service: Box<str>,
         /// Command id.
         command: Box<str>,
         /// Canonical parameters.
@@ -113,6 +121,8 @@ pub enum Event {
     },
     /// The platform keeps this state for the device.
     Shadow {
+        /// Service id.
+        service: Box<str>,
         /// Reported, canonical.
         reported: Map<String, Value>,
     },

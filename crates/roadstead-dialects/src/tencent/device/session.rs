@@ -28,7 +28,7 @@ use super::gateway::Gateway;
 use super::policy::Channel;
 use super::values::{
     event_to_wire, input_from_wire, level, members, output_to_wire, properties_from_wire,
-    properties_to_wire, text,
+    properties_to_wire, service, text,
 };
 use crate::device::{Event, MqttEvent, Node, Request, RequestKey, earliest};
 
@@ -264,7 +264,7 @@ impl Session {
 
     fn perform(&mut self, request: Request, cx: &mut Context<'_>) {
         match request {
-            Request::Report { node, properties } => {
+            Request::Report { node, properties, .. } => {
                 let model = cx.memory.config.model.clone();
                 let params = Value::from(properties_to_wire(model.as_deref(), properties));
                 self.ask("report", Thing::Property, &node, &[("params", params)], cx);
@@ -272,7 +272,7 @@ impl Session {
             Request::Info(info) => {
                 self.ask("report_info", Thing::Property, &None, &[("params", info.into())], cx);
             }
-            Request::Post { node, event, level, params } => {
+            Request::Post { node, event, level, params, .. } => {
                 self.post(&node, &event, level, &params, cx);
             }
             Request::Answer { key, code, status, output } => {
@@ -448,7 +448,7 @@ impl Session {
         let data = body.get("data").unwrap_or(&Value::Null);
         let model = cx.memory.config.model.clone();
         if let Ok(reported) = properties_from_wire(model.as_deref(), members(data, "reported")) {
-            cx.tell(Event::Shadow { reported });
+            cx.tell(Event::Shadow { service: service(model.as_deref()), reported });
         }
         let control = members(data, "control");
         if !control.is_empty() {
@@ -476,7 +476,9 @@ impl Session {
         let key = self.question(node.clone(), token, None, cx);
         let model = cx.memory.config.model.clone();
         match properties_from_wire(model.as_deref(), params) {
-            Ok(properties) => cx.tell(Event::Set { key, node, properties }),
+            Ok(properties) => {
+                cx.tell(Event::Set { key, node, service: service(model.as_deref()), properties })
+            }
             Err(violation) => {
                 self.answer(key, BAD_VALUE, &violation.to_string(), &Map::new(), cx);
             }
@@ -496,7 +498,13 @@ impl Session {
         let command: Box<str> = id.into();
         let key = self.question(node.clone(), token.into(), Some(command.clone()), cx);
         match input_from_wire(model.as_deref(), id, members(body, "params")) {
-            Ok(params) => cx.tell(Event::Command { key, node, command, params }),
+            Ok(params) => cx.tell(Event::Command {
+                key,
+                node,
+                service: service(model.as_deref()),
+                command,
+                params,
+            }),
             Err(violation) => {
                 self.answer(key, BAD_VALUE, &violation.to_string(), &Map::new(), cx);
             }

@@ -3,9 +3,10 @@
 //! Without a model, or for keys it does not know, values pass as they are. The coding itself is
 //! shared with the cloud half (`value`).
 
+use alloc::boxed::Box;
 use alloc::string::String;
 
-use roadstead_core::product::{Level, Model, Parameter, Violation};
+use roadstead_core::product::{DEFAULT_SERVICE, Level, Model, Parameter, Violation};
 use roadstead_core::{Map, Value};
 
 use super::super::value::{fields_to_wire, to_canonical, to_wire};
@@ -77,6 +78,12 @@ pub(super) fn event_to_wire(
 ) -> Map<String, Value> {
     let found = model.and_then(|m| m.services.iter().find_map(|service| service.event(event)));
     fields_to_wire(found.map_or(&[], |event| &event.output), map)
+}
+
+/// Returns the one service of a model.
+pub(super) fn service(model: Option<&Model>) -> Box<str> {
+    let first = model.and_then(|model| model.services.first());
+    first.map_or(DEFAULT_SERVICE.into(), |service| service.id.clone())
 }
 
 /// Returns the vendor's word for a level.

@@ -338,16 +338,20 @@ impl Bench {
         let requests = match &event {
             Event::Online => {
                 let properties = self.lamp.as_object().expect("object").clone();
-                std::vec![Request::Report { node: None, properties }]
+                std::vec![Request::Report { node: None, service: "default".into(), properties }]
             }
-            Event::Set { key, node, properties } => std::vec![
+            Event::Set { key, node, service, properties } => std::vec![
                 Request::Answer {
                     key: *key,
                     code: 0,
                     status: String::new(),
                     output: roadstead_core::Map::new(),
                 },
-                Request::Report { node: node.clone(), properties: properties.clone() },
+                Request::Report {
+                    node: node.clone(),
+                    service: service.clone(),
+                    properties: properties.clone()
+                },
             ],
             Event::Command { key, .. } => {
                 let output = json!({"err_code": 1}).as_object().expect("object").clone();

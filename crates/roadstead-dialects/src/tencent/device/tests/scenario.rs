@@ -204,7 +204,13 @@ fn a_lost_session_comes_back_with_state_and_kept_events() {
     let fault = crate::device::Fault::new(crate::device::FaultKind::Closed, "peer");
     bench.after(0, Due::ToDevice(Input::Mqtt(MqttEvent::Closed(fault))));
     let params = roadstead_core::Map::new();
-    let post = Request::Post { node: None, event: "hot".into(), level: Level::Alert, params };
+    let post = Request::Post {
+        node: None,
+        service: "default".into(),
+        event: "hot".into(),
+        level: Level::Alert,
+        params,
+    };
     bench.after(10, Due::ToDevice(Input::App(post)));
     bench.run(10_000);
     let on_off: Vec<&Event> =

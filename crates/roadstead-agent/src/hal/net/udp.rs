@@ -1,0 +1,101 @@
+//! The device's UDP sockets, by the dialect's port numbers.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use bytes::Bytes;
+use roadstead_dialects::device::Datagram;
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::Inbound;
+
+/// Largest datagram read, bytes; the rest is cut off.
+const DATAGRAM_BYTES_MAX: usize = 2048;
+
+/// The open sockets.
+pub(super) struct Sockets {
+    open: BTreeMap<u16, Open>,
+    inbox: mpsc::Sender<Inbound>,
+}
+
+struct Open {
+    /// For sending: tokio's half refuses until the reactor has seen the socket once.
+    socket: std::net::UdpSocket,
+    reader: JoinHandle<()>,
+}
+
+impl Sockets {
+    pub(super) fn new(inbox: mpsc::Sender<Inbound>) -> Self {
+        Self { open: BTreeMap::new(), inbox }
+    }
+
+    /// Listens at `local` under the dialect's number `port`.
+    pub(super) fn bind(&mut self, port: u16, local: SocketAddr) -> io::Result<()> {
+        self.close(port);
+        let socket = bind(local)?;
+        let own = UdpSocket::from_std(socket.try_clone()?)?;
+        let reader = tokio::spawn(read(port, own, self.inbox.clone()));
+        self.open.insert(port, Open { socket, reader });
+        Ok(())
+    }
+
+    pub(super) fn close(&mut self, port: u16) {
+        if let Some(open) = self.open.remove(&port) {
+            open.reader.abort();
+        }
+    }
+
+    pub(super) fn is_open(&self, port: u16) -> bool {
+        self.open.contains_key(&port)
+    }
+
+    /// Sends; a full or failing socket loses the datagram, as a radio would.
+    pub(super) fn send(&self, port: u16, to: SocketAddr, bytes: &Bytes) {
+        if let Some(open) = self.open.get(&port)
+            && let Err(error) = open.socket.send_to(bytes, to)
+        {
+            tracing::debug!(%to, %error, "datagram lost");
+        }
+    }
+
+    /// Sends to everybody from a socket of its own.
+    pub(super) fn broadcast(&self, from: Ipv4Addr, to: SocketAddr, bytes: &Bytes) {
+        let sent = bind(SocketAddr::from((from, 0))).and_then(|socket| {
+            socket.set_broadcast(true)?;
+            socket.send_to(bytes, to)
+        });
+        if let Err(error) = sent {
+            tracing::debug!(%to, %error, "broadcast lost");
+        }
+    }
+}
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        for open in self.open.values() {
+            open.reader.abort();
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the device's network stack")]
+fn bind(local: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = std::net::UdpSocket::bind(local)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+async fn read(port: u16, socket: UdpSocket, inbox: mpsc::Sender<Inbound>) {
+    let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
+    loop {
+        // An error is an ICMP answer to one of our datagrams; the socket goes on.
+        let Ok((len, from)) = socket.recv_from(&mut buffer).await else { continue };
+        let bytes = Bytes::copy_from_slice(buffer.get(..len).unwrap_or_default());
+        if inbox.send(Inbound::Udp(Datagram { port, from, bytes })).await.is_err() {
+            return;
+        }
+    }
+}
