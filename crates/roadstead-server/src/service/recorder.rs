@@ -70,7 +70,7 @@ impl Platform {
     }
 
     /// Writes every note that was taken before the call.
-    pub async fn flush_notes(&self) {
+    pub(super) async fn flush_notes(&self) {
         let _order = self.recorder.writing.lock().await;
         loop {
             let batch = self.recorder.take();

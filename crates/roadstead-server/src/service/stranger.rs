@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 
 use parking_lot::Mutex;
 use roadstead_core::limit::TRACE_TEXT_BYTES_MAX;
-use roadstead_core::{Code, Timestamp};
+use roadstead_core::{Code, DeviceId, Timestamp};
 use serde::Serialize;
 
 use super::Platform;
 
+/// Strangers shown as evidence.
+const SHOWN: usize = 5;
 /// Strangers remembered.
 const STRANGERS_MAX: usize = 1000;
 
@@ -55,9 +57,18 @@ impl Platform {
         self.strangers.0.lock().iter().rev().take(limit).cloned().collect()
     }
 
+    /// Returns the last strangers that claimed to be exactly this device, newest first.
+    pub(super) fn strangers_called(&self, id: &DeviceId) -> Vec<Stranger> {
+        let called = |stranger: &&Stranger| match (&stranger.product, &stranger.node) {
+            (Some(product), Some(node)) => DeviceId::of_node(&(&**product).into(), node) == *id,
+            (None, Some(claimed)) => **claimed == *id.as_str(),
+            (_, None) => false,
+        };
+        self.strangers.0.lock().iter().rev().filter(called).take(SHOWN).cloned().collect()
+    }
+
     /// Returns the last strangers that claimed this product or node, newest first.
     pub(super) fn strangers_like(&self, product: &str, node: &str) -> Vec<Stranger> {
-        const SHOWN: usize = 5;
         let like = |claimed: &Option<Box<str>>, ours: &str| {
             claimed.as_deref().is_some_and(|claimed| claimed.eq_ignore_ascii_case(ours))
         };

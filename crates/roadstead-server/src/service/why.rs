@@ -7,7 +7,7 @@
 use roadstead_core::attempt::{Attempt, Outcome};
 use roadstead_core::code::info;
 use roadstead_core::device::Device;
-use roadstead_core::port::AttemptFilter;
+use roadstead_core::port::{AttemptFilter, StoreError};
 use roadstead_core::session::Presence;
 use roadstead_core::trace::Entry;
 use roadstead_core::{DeviceId, SpaceId, Timestamp};
@@ -105,13 +105,20 @@ struct Case {
 }
 
 impl Platform {
-    /// Says why a device is as it is.
+    /// Says why a device is as it is. A device that does not exist has a verdict when a stranger
+    /// came with exactly its name.
     ///
     /// # Errors
     ///
-    /// `device.unknown`; [`Platform::why_stranger`] may know more then.
+    /// `device.unknown`.
     pub async fn why(&self, space: &SpaceId, id: &DeviceId) -> Result<Verdict, Error> {
-        let device = self.device_in(space, id).await?;
+        let device = match self.device_in(space, id).await {
+            Err(Error::UnknownDevice(name)) => {
+                let found = self.why_unknown(space, id).await?;
+                return found.ok_or(Error::UnknownDevice(name));
+            }
+            found => found?,
+        };
         self.flush_notes().await;
         let filter = AttemptFilter { device: Some(id.clone()), ..AttemptFilter::default() };
         let shadow = self.store.shadow(id).await?;
@@ -127,24 +134,49 @@ impl Platform {
         Ok(judge(case))
     }
 
-    /// Returns the last clients that claimed a name that no device has; for names that `why`
-    /// does not know.
-    pub fn why_stranger(&self, product: &str, node: &str) -> Vec<Stranger> {
-        self.strangers_like(product, node)
+    /// Strangers of another space's product stay hidden.
+    async fn why_unknown(
+        &self,
+        space: &SpaceId,
+        id: &DeviceId,
+    ) -> Result<Option<Verdict>, StoreError> {
+        let mut evidence = Vec::new();
+        let mut code = None;
+        for stranger in self.strangers_called(id) {
+            if let Some(product) = &stranger.product {
+                let product = self.store.product(&(&**product).into()).await?;
+                if product.is_some_and(|product| product.space != *space) {
+                    continue;
+                }
+            }
+            // The newest one comes first.
+            code.get_or_insert(stranger.code);
+            evidence.push(Evidence::Stranger { stranger });
+        }
+        let Some(code) = code else { return Ok(None) };
+        evidence.reverse();
+        let registry = Evidence::Registry { text: "no device of the space has this name" };
+        evidence.insert(0, registry);
+        Ok(Some(verdict(id.clone(), State::Refused, code.into(), evidence)))
     }
 }
 
 fn judge(case: Case) -> Verdict {
     let (state, code) = cause(&case);
-    let known = info(&code);
     let id = case.device.id.clone();
+    let evidence = evidence(case, state, &code);
+    verdict(id, state, code, evidence)
+}
+
+fn verdict(device: DeviceId, state: State, code: Box<str>, evidence: Vec<Evidence>) -> Verdict {
+    let known = info(&code);
     Verdict {
-        device: id,
+        device,
         state,
         meaning: known.map_or("The device is on line, reports, and has an owner.", |i| i.meaning),
         cause: known.map_or("", |info| info.cause),
         remedy: known.map_or("Nothing.", |info| info.remedy),
-        evidence: evidence(case, state, &code),
+        evidence,
         code,
     }
 }

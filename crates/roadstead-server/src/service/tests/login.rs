@@ -66,6 +66,17 @@ async fn every_refusal_says_its_cause_to_device_and_operator() {
     let codes: Vec<_> = platform.strangers(10).iter().map(|stranger| stranger.code).collect();
     assert_eq!(codes, ["auth.malformed", "auth.unknown_product", "auth.unknown_device"]);
 
+    for (id, code) in [
+        ("L4WG9V9M2M_TEST3", Some("auth.unknown_device")),
+        ("AAAAAAAAAA_TEST2", Some("auth.unknown_product")),
+        ("L4WG9V9M2M_NOBODY", None),
+    ] {
+        let verdict = platform.why(world.space(), &id.into()).await.ok();
+        assert_eq!(verdict.map(|verdict| verdict.code).as_deref(), code, "{id}");
+    }
+    let elsewhere = platform.why(&"another".into(), &"L4WG9V9M2M_TEST3".into()).await;
+    assert_eq!(elsewhere.expect_err("not its product").code(), "device.unknown");
+
     let id = DeviceId::from(LAMP);
     let verdict = platform.why(world.space(), &id).await.expect("verdict");
     assert_eq!((verdict.state, &*verdict.code), (State::Refused, "auth.bad_password"));
