@@ -46,7 +46,12 @@ impl TraceStore for Sqlite {
     }
 
     async fn drop_trace(&self, before: Timestamp) -> Result<u32, StoreError> {
-        self.shared.telemetry.drop_days(before).await
+        let dropped = self.shared.telemetry.drop_days(before).await?;
+        if dropped > 0 {
+            // Or a replay after a crash would bring the youngest entries back.
+            self.empty_journal().await?;
+        }
+        Ok(dropped)
     }
 }
 
@@ -91,21 +96,13 @@ impl AttemptStore for Sqlite {
         limit: u32,
     ) -> Result<Vec<Attempt>, StoreError> {
         let AttemptFilter { device, user, open } = filter;
-        // Each text has its own plan: the narrowest condition picks the index.
-        let mut sql = String::from("SELECT body FROM attempt WHERE +space = ?1");
-        if device.is_none() && user.is_none() && !open {
-            sql = String::from("SELECT body FROM attempt WHERE space = ?1");
-        }
-        for (given, condition) in [
-            (true, " AND (?2 IS NULL OR device = ?2) AND (?3 IS NULL OR user = ?3)"),
-            (device.is_some(), " AND device = ?2"),
-            (user.is_some(), " AND user = ?3"),
-            (*open, " AND open = 1"),
-        ] {
-            if given {
-                sql.push_str(condition);
-            }
-        }
+        // `+space` keeps the planner on the narrower index of the other conditions.
+        let narrow = device.is_some() || user.is_some() || *open;
+        let space_column = if narrow { "+space" } else { "space" };
+        let mut sql = format!("SELECT body FROM attempt WHERE {space_column} = ?1");
+        sql.push_str(if device.is_some() { " AND device = ?2" } else { " AND ?2 IS NULL" });
+        sql.push_str(if user.is_some() { " AND user = ?3" } else { " AND ?3 IS NULL" });
+        sql.push_str(if *open { " AND open = 1" } else { "" });
         sql.push_str(" ORDER BY started_at DESC, id DESC LIMIT ?4");
         let (device, user) =
             (device.as_ref().map(DeviceId::as_str), user.as_ref().map(UserId::as_str));

@@ -209,9 +209,18 @@ impl Sqlite {
     /// Writes everything in memory to its table and empties the journal, as before a backup.
     pub async fn checkpoint_now(&self) -> Result<(), StoreError> {
         self.shared.telemetry.flush().await?;
-        let (reply, outcome) = oneshot::channel();
-        self.shared.queue.put_control(Job::Checkpoint(reply));
-        outcome.await.unwrap_or_else(|_| Err(write::stopped()))
+        self.empty_journal().await
+    }
+
+    /// Writes every dirty shadow, then deletes the journal rows that nobody needs any more.
+    async fn empty_journal(&self) -> Result<(), StoreError> {
+        // The first group writes the shadows; only after its commit the journal can go.
+        for _ in 0..2 {
+            let (reply, outcome) = oneshot::channel();
+            self.shared.queue.put_control(Job::Checkpoint(reply));
+            outcome.await.unwrap_or_else(|_| Err(write::stopped()))?;
+        }
+        Ok(())
     }
 
     /// Writes what waits, and ends the threads; later calls fail. Blocks until it is done.

@@ -132,10 +132,8 @@ fn runs(conn: &Connection) -> Result<Vec<Timestamp>, OpenError> {
 
 /// Brings the journal back to memory; returns the next number and what the journal holds.
 fn replay(conn: &Connection, shared: &Shared) -> Result<(i64, VecDeque<(i64, usize)>), OpenError> {
-    let floor: Option<i64> = conn
-        .query_row("SELECT value FROM meta WHERE key = 'journal_floor'", [], |row| row.get(0))
-        .optional()
-        .or_engine()?;
+    let sql = "SELECT max(value) FROM meta WHERE key IN ('journal_floor', 'id_floor')";
+    let floor: Option<i64> = conn.query_row(sql, [], |row| row.get(0)).or_engine()?;
     let newest = shared.telemetry.newest().map(|day| shared.telemetry.watermark(day));
     // A registry restored from a backup may be older than the telemetry beside it.
     let mut last = floor.unwrap_or(0).max(newest.transpose()?.unwrap_or(0));
@@ -154,7 +152,13 @@ fn replay(conn: &Connection, shared: &Shared) -> Result<(i64, VecDeque<(i64, usi
         shared.telemetry.append(id, parts.iter());
         last = last.max(id);
     }
-    shared.telemetry.start_at(last);
+    last = replay.watermarks.values().copied().fold(last, i64::max);
+    if shared.telemetry.start_at(last) {
+        // The flush of what was replayed takes a number of its own, for good.
+        last += 1;
+        conn.execute("REPLACE INTO meta (key, value) VALUES ('id_floor', ?1)", [last])
+            .or_engine()?;
+    }
     Ok((last + 1, journal))
 }
 

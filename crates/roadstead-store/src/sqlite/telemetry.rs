@@ -25,7 +25,7 @@ use super::error::{OrEngine, engine};
 use super::journal::{Part, decode_entries};
 use super::queue::Queue;
 use super::{OpenError, file};
-use crate::rule;
+use crate::{crypt, rule};
 
 /// Day files kept open for reading.
 const READERS_MAX: usize = 4;
@@ -68,8 +68,11 @@ struct Buffer {
     flushing_upto: i64,
     /// Last journal record in `filling`.
     last: i64,
-    /// Last journal record of a finished flush.
+    /// Last journal record of a finished flush; segments up to here are for readers.
     flushed: i64,
+    /// Every entry up to this journal record is in a file. Behind `flushed` while replayed
+    /// entries wait for their first flush.
+    safe: i64,
     /// Days that have a file.
     files: BTreeSet<i64>,
     failures: u64,
@@ -138,11 +141,16 @@ impl Telemetry {
         self.buffer.lock().files.last().copied()
     }
 
-    /// Says that everything up to this journal record is in the files, at start-up.
-    pub(super) fn start_at(&self, id: i64) {
+    /// Ends the replay at start-up: every segment in the files has a number up to `last`. True
+    /// when something was replayed; its segments will be numbered `last + 1`, so that readers can
+    /// tell them from the ones they see already.
+    pub(super) fn start_at(&self, last: i64) -> bool {
         let mut buffer = self.buffer.lock();
-        buffer.flushed = id;
-        buffer.last = buffer.last.max(id);
+        let replayed = !buffer.filling.is_empty();
+        buffer.flushed = last;
+        buffer.safe = if replayed { 0 } else { last };
+        buffer.last = last + i64::from(replayed);
+        replayed
     }
 
     /// Takes all entries of a committed journal record at once: a flush covers whole records.
@@ -159,7 +167,7 @@ impl Telemetry {
     pub(super) fn settled(&self) -> Option<i64> {
         let buffer = self.buffer.lock();
         let idle = buffer.filling.is_empty() && buffer.flushing.is_empty();
-        (!idle).then_some(buffer.flushed)
+        (!idle).then_some(buffer.safe)
     }
 
     /// Asks for a flush when the buffer is half full.
@@ -257,6 +265,7 @@ impl Telemetry {
             buffer.flushing = Arc::default();
             buffer.flushing_bytes = 0;
             buffer.flushed = upto;
+            buffer.safe = upto;
             self.roomy.notify_all();
         }
         Ok(())
@@ -427,7 +436,7 @@ impl Telemetry {
         let n = match writers.iter().position(|(of, _)| *of == day) {
             Some(n) => n,
             None => {
-                let conn = file::open_telemetry(&self.path(day), CACHE_KB)
+                let conn = open_day(&self.path(day))
                     .map_err(|error| engine("opening a day of trace", &file::with_cause(&error)))?;
                 if writers.len() >= WRITERS_MAX {
                     writers.remove(0);
@@ -464,6 +473,26 @@ fn read(body: &[u8], range: &Range) -> Result<Vec<Entry>, StoreError> {
     let mut entries = decode_entries(body).ok_or_else(|| engine("trace", &"damaged segment"))?;
     entries.retain(|entry| range.holds(entry.at));
     Ok(entries)
+}
+
+/// Opens a day's file for writing. A new one gets its name when it has its schema: after a crash
+/// there is a whole file or none.
+fn open_day(path: &Path) -> Result<Connection, OpenError> {
+    if !path.exists() {
+        let failed = |source| OpenError::File { path: path.to_owned(), source };
+        let draft = path.with_extension("new");
+        let remove = |suffix: &str| {
+            let mut name = draft.clone().into_os_string();
+            name.push(suffix);
+            // Leftovers of a crash; most often there are none.
+            let _ = std::fs::remove_file(name);
+        };
+        ["", "-wal", "-shm"].into_iter().for_each(remove);
+        drop(file::open_telemetry(&draft, CACHE_KB)?);
+        std::fs::rename(&draft, path).map_err(failed)?;
+        crypt::sync_folder(path).map_err(failed)?;
+    }
+    file::open_telemetry(path, CACHE_KB)
 }
 
 fn write_day(

@@ -35,10 +35,10 @@ const LOADED_GROUP_JOBS: usize = 8;
 const LINGER_STEP: Duration = Duration::from_micros(500);
 /// Journal since the last checkpoint; past half of it shadows are flushed before their age,
 /// past it all of them.
-pub(super) const JOURNAL_BYTES_MAX: usize = 32 * 1024 * 1024;
+const JOURNAL_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Shadows flushed along with one group.
 const FLUSH_SLICE: usize = 128;
-/// Same, when the journal is half full.
+/// Same, when the journal is half full or the cache is full of dirty shadows.
 const FLUSH_SLICE_LATE: usize = 1024;
 /// Journal rows deleted at once, so that pruning is not a statement per group.
 const PRUNE_ROWS: usize = 16;
@@ -146,6 +146,8 @@ pub(super) struct Writer {
     journal: VecDeque<(i64, usize)>,
     journal_bytes: usize,
     last_group: usize,
+    /// Dirty shadows alone exceed the cache.
+    pressed: bool,
 }
 
 impl Writer {
@@ -156,7 +158,7 @@ impl Writer {
         journal: VecDeque<(i64, usize)>,
     ) -> Self {
         let journal_bytes = journal.iter().map(|(_, bytes)| bytes).sum();
-        Self { shared, conn, next_id, journal, journal_bytes, last_group: 0 }
+        Self { shared, conn, next_id, journal, journal_bytes, last_group: 0, pressed: false }
     }
 
     /// The thread.
@@ -199,7 +201,8 @@ impl Writer {
     }
 
     fn is_due(&self) -> bool {
-        !self.shared.live.dirty(1, self.due_before()).is_empty() || self.prunable().is_some()
+        !self.shared.live.dirty(1, self.due_before()).is_empty()
+            || self.prunable(PRUNE_ROWS).is_some()
     }
 
     fn due_before(&self) -> Option<Instant> {
@@ -231,7 +234,7 @@ impl Writer {
         for done in group.done {
             self.answer(done, &outcome, id);
         }
-        self.shared.live.evict();
+        self.pressed = self.shared.live.evict();
         self.shared.telemetry.nudge();
     }
 
@@ -262,7 +265,7 @@ impl Writer {
                 .or_engine()?;
         }
         let flushes = self.flush(group).or_engine()?;
-        let pruned = self.prunable();
+        let pruned = self.prunable(if group.flush_all { 1 } else { PRUNE_ROWS });
         if let Some(upto) = pruned {
             self.prune(upto).or_engine()?;
         }
@@ -395,7 +398,7 @@ impl Writer {
     fn flush(&self, group: &Group) -> rusqlite::Result<Vec<Flush>> {
         let (most, before) = if group.flush_all || self.journal_bytes > JOURNAL_BYTES_MAX {
             (usize::MAX, None)
-        } else if self.journal_bytes > JOURNAL_BYTES_MAX / 2 {
+        } else if self.pressed || self.journal_bytes > JOURNAL_BYTES_MAX / 2 {
             (FLUSH_SLICE_LATE, None)
         } else {
             (FLUSH_SLICE, self.due_before())
@@ -415,14 +418,14 @@ impl Writer {
         Ok(flushes)
     }
 
-    /// Returns up to where the journal is not needed any more, when it is worth pruning.
-    fn prunable(&self) -> Option<i64> {
+    /// Returns up to where the journal is not needed any more, when that is `least` rows or all.
+    fn prunable(&self, least: usize) -> Option<i64> {
         let (first, _) = self.journal.front()?;
         let (last, _) = self.journal.back()?;
         let shadows = self.shared.live.oldest_dirty().map_or(*last, |id| id - 1);
         let upto = self.shared.telemetry.settled().unwrap_or(*last).min(shadows).min(*last);
         let rows = self.journal.iter().take_while(|(id, _)| *id <= upto).count();
-        (upto >= *first && (rows >= PRUNE_ROWS || upto == *last)).then_some(upto)
+        (upto >= *first && (rows >= least || upto == *last)).then_some(upto)
     }
 
     fn prune(&self, upto: i64) -> rusqlite::Result<()> {

@@ -92,6 +92,14 @@ async fn a_crash_neither_loses_nor_doubles() {
     write(&store, 20, 33).await;
     keep(33);
     for (n, (at, to)) in copies.into_iter().enumerate() {
+        // Also when it crashes again before it has flushed what it replayed.
+        let twice = Folder::new();
+        let store = open(&at.0);
+        store.create_device(device("more")).await.expect("a group");
+        store.empty_journal().await.expect("prune");
+        copy(&at.0, &twice.0);
+        drop(store);
+        check(&open(&twice.0), to).await;
         // Twice: the replay itself must survive a crash.
         for round in 0..2 {
             let again = Folder::new();

@@ -3,6 +3,7 @@
 mod crash;
 mod durable;
 mod full;
+mod model;
 mod secret;
 
 use std::path::Path;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use roadstead_core::binding::{BindToken, TokenState};
 use roadstead_core::device::Device;
-use roadstead_core::port::{AccessStore, ProductStore};
+use roadstead_core::port::Store;
 use roadstead_core::product::{Auth, Model, Product, Rebind, Registration};
 use roadstead_core::shadow::{Change, Values};
 use roadstead_core::space::Space;
@@ -41,21 +42,41 @@ fn open_eager(folder: &Path) -> Sqlite {
     Sqlite::open(options).expect("open")
 }
 
-/// Copies the files of a store as a crash at this moment would leave them.
+/// Copies the files of a store as a crash at this moment would leave them. The threads of the
+/// store go on meanwhile, so it is done again until nothing changed while copying.
 fn copy(from: &Path, to: &Path) {
-    for entry in std::fs::read_dir(from).expect("list") {
-        let entry = entry.expect("entry");
-        let target = to.join(entry.file_name());
-        if entry.file_type().expect("type").is_dir() {
-            std::fs::create_dir_all(&target).expect("folder");
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).expect("copy");
+    loop {
+        let before = files(from);
+        for (path, ..) in &before {
+            let target = to.join(path.strip_prefix(from).expect("inside"));
+            std::fs::create_dir_all(target.parent().expect("folder")).expect("folder");
+            let _ = std::fs::copy(path, target);
         }
+        if files(from) == before {
+            return;
+        }
+        std::fs::remove_dir_all(to).expect("again");
     }
 }
 
-async fn seed(store: &Sqlite) {
+/// Returns the files that survive a crash, with size and date.
+fn files(folder: &Path) -> Vec<(std::path::PathBuf, u64, std::time::SystemTime)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("list") {
+        let path = entry.expect("entry").path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if let Ok(data) = std::fs::metadata(&path)
+            && !path.to_string_lossy().ends_with("-shm")
+        {
+            found.push((path, data.len(), data.modified().expect("date")));
+        }
+    }
+    found.sort();
+    found
+}
+
+async fn seed(store: &dyn Store) {
     let space =
         Space { id: "s".into(), name: "Space".into(), is_default: true, created_at: Timestamp(1) };
     store.create_space(space).await.expect("space");
