@@ -29,12 +29,17 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Platform>> {
 }
 
 /// How the token is to be used.
-#[derive(Default, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AppTokenRequest {
-    /// The device's report of the token completes the binding; otherwise `POST /bindings` does.
-    #[serde(default)]
+    /// The device's report of the token completes the binding (default); with `false` it needs
+    /// `POST /bindings` as well.
+    #[serde(default = "yes")]
     auto_bind: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A bind token: give it to the device together with the network's name and password.
@@ -61,7 +66,7 @@ async fn app_create_bind_token(
     Extension(caller): Extension<Caller>,
     body: Option<Body<AppTokenRequest>>,
 ) -> Result<(StatusCode, Json<AppBindToken>), Failure> {
-    let auto_bind = body.is_some_and(|Body(body)| body.auto_bind);
+    let auto_bind = body.is_none_or(|Body(body)| body.auto_bind);
     let made = platform.create_bind_token(&caller, auto_bind).await?;
     let token = AppBindToken {
         token: made.token.expose_text().unwrap_or_default().into(),

@@ -23,6 +23,7 @@ async fn with_witness(devices: &[&str]) -> (Platform, Device) {
     let platform = Platform::start_with(|config| {
         config.mqtt.first_packet = Duration::from_millis(500);
         config.mqtt.packet_bytes_max = 16 * 1024;
+        config.throttle.hold = Duration::from_millis(300);
     })
     .await;
     let mut rows = vec![("WITNESS", Some(DEVICE_SECRET))];
@@ -55,7 +56,7 @@ async fn refused_log_ins_name_their_cause() {
     let mqtt = platform.address("mqtt").to_owned();
 
     let (_, ack) = Device::try_login(&mqtt, Version::V311, "LAMP", WRONG_SECRET).await;
-    assert_eq!(ack.reason, Reason::BadUsernameOrPassword);
+    assert_eq!(ack.reason, Reason::BadUserNameOrPassword);
     assert!(platform.api.trace(&id("LAMP")).await.contains(&"login:auth.bad_password".into()));
 
     let (_, ack) = Device::try_login(&mqtt, Version::V311, "NOBODY", DEVICE_SECRET).await;
@@ -223,7 +224,7 @@ async fn a_right_secret_is_never_slowed() {
         // From the same address; each refusal is answered later than the one before.
         let login = Device::try_login(&mqtt, Version::V311, "FAN", WRONG_SECRET);
         if let Ok((_, ack)) = tokio::time::timeout(Duration::from_millis(200), login).await {
-            assert_eq!(ack.reason, Reason::BadUsernameOrPassword);
+            assert_eq!(ack.reason, Reason::BadUserNameOrPassword);
         }
     }
     for _ in 0..20 {
@@ -272,7 +273,7 @@ async fn what_was_desired_and_an_unbinding_wait_for_the_device() {
     let (status, body) = platform.api.call(Method::PUT, &path, Some(desired)).await;
     assert_eq!(status, 200, "{body}");
     let (_, body) = ann.call(Method::GET, "/bindings", None).await;
-    let binding = body["bindings"][0]["id"].as_str().expect("binding id").to_owned();
+    let binding = body["bindings"][0]["binding_id"].as_str().expect("binding id").to_owned();
     assert_eq!(ann.call(Method::DELETE, &format!("/bindings/{binding}"), None).await.0, 204);
 
     let mut lamp = Device::login(&mqtt, "LAMP", DEVICE_SECRET).await;

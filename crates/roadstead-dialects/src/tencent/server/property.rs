@@ -28,8 +28,8 @@ use crate::tencent::value::{is_deeper, to_canonical, to_wire};
 
 #[derive(Deserialize)]
 struct Body<'a> {
-    #[serde(borrow)]
-    method: Cow<'a, str>,
+    #[serde(borrow, default)]
+    method: Option<Cow<'a, str>>,
     #[serde(borrow, default, rename = "clientToken")]
     token: Cow<'a, str>,
     timestamp: Option<Value>,
@@ -48,7 +48,13 @@ pub(super) fn uplink(scene: &Scene<'_>, payload: &[u8]) -> Heard {
         return noted(malformed("payload.malformed", "the clientToken is too long"));
     }
     let token = &*body.token;
-    match &*body.method {
+    let method = match (&body.method, &body.code) {
+        (Some(method), _) => &**method,
+        // The Python package (`tencent-iot-device` 1.0.0) answers a control without `method`.
+        (None, Some(_)) => "control_reply",
+        (None, None) => return noted(malformed("payload.malformed", "the method is missing")),
+    };
+    match method {
         "report" => {
             let at = device_time(body.timestamp.as_ref(), scene.now);
             heard(report(scene, body.params.unwrap_or_default(), at), Kind::Report, token)
