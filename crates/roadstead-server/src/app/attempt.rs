@@ -8,7 +8,7 @@ use roadstead_core::attempt::Stage;
 use roadstead_core::limit::ATTEMPT_STAGES_MAX;
 use roadstead_core::port::AttemptFilter;
 use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -31,7 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Platform>> {
 }
 
 /// Which attempts.
-#[derive(Deserialize, IntoParams)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct AppAttemptQuery {
     /// Only those that still run.

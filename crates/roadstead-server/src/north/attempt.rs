@@ -6,7 +6,6 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use roadstead_core::port::AttemptFilter;
 use serde::Deserialize;
-use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -26,7 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Platform>> {
 }
 
 /// Which attempts.
-#[derive(Deserialize, IntoParams)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct AttemptQuery {
     /// About this device.

@@ -13,7 +13,7 @@ use roadstead_core::exchange::{Downlink, Response};
 use roadstead_core::product::{DEFAULT_SERVICE, Model};
 use roadstead_core::{DeviceId, Map, SpaceId, Value};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -232,7 +232,7 @@ pub(crate) async fn set(
 }
 
 /// Which service.
-#[derive(Deserialize, IntoParams)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ServiceQuery {
     /// Of this service; of all when absent.

@@ -16,7 +16,7 @@ use roadstead_core::space::Space;
 use roadstead_core::user::Role;
 use roadstead_core::{Map, Secret, SpaceId, Timestamp, Value};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -188,7 +188,7 @@ struct DevicePage {
 }
 
 /// Which devices; all given conditions hold.
-#[derive(Deserialize, IntoParams)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct DeviceQuery {
     /// Of this product.
@@ -350,7 +350,7 @@ async fn delete_device(
 }
 
 /// Which action.
-#[derive(Deserialize, IntoParams)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ActionQuery {
     /// `resetSecret`, or `resetRegistration`: let an activated device register once more.

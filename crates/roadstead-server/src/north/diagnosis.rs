@@ -10,7 +10,7 @@ use roadstead_core::device::Status;
 use roadstead_core::session::Presence;
 use roadstead_core::trace::{Entry, Hop};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -72,7 +72,7 @@ struct TraceView {
 }
 
 /// Which hops.
-#[derive(Deserialize, IntoParams)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct TraceQuery {
     /// After this date: RFC 3339, `yyyyMMdd'T'HHmmss'Z'` or milliseconds.
@@ -296,7 +296,7 @@ struct StrangerList {
 }
 
 /// How many strangers.
-#[derive(Deserialize, IntoParams)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct StrangerQuery {
     /// At most this many; 100 unless told otherwise.

@@ -38,7 +38,7 @@ use http::{HeaderName, HeaderValue, header};
 use roadstead_core::DeviceId;
 use roadstead_core::space::Space;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::service::{Caller, Platform};
@@ -146,7 +146,7 @@ impl PageView {
 }
 
 /// Which space of the project.
-#[derive(Deserialize, IntoParams)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct AppQuery {
     /// The space; the project's when absent.

@@ -15,7 +15,7 @@ use roadstead_core::user::Role;
 use roadstead_core::{Map, Secret, Value};
 use roadstead_dialects::{ALL, Dialect};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -158,7 +158,7 @@ struct ProductPage {
 }
 
 /// Which products.
-#[derive(Deserialize, IntoParams)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ProductQuery {
     /// Of this space; the project's when absent.

@@ -9,7 +9,7 @@ use http::StatusCode;
 use roadstead_core::limit::NAME_BYTES_MAX;
 use roadstead_core::space::Space;
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -62,7 +62,7 @@ struct AppName {
 }
 
 /// Which spaces.
-#[derive(Deserialize, IntoParams)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct AppQuery {
     /// Only the default space, or all others.

@@ -11,7 +11,7 @@ use roadstead_core::space::Space;
 use roadstead_core::user::Role;
 use roadstead_core::{Secret, SpaceId, Timestamp};
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -179,7 +179,7 @@ fn describe(caller: &Caller, space: &Space, from: Timestamp, until: Timestamp) -
 }
 
 /// Which projects a look-up asks for.
-#[derive(Deserialize, IntoParams)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ProjectQuery {
     /// Region name; answered as the name of the project.
