@@ -1,0 +1,105 @@
+//! The command line: names, arguments, help. What a command does is in its own file.
+
+use clap::{Parser, Subcommand};
+
+use crate::cmd;
+use crate::failure::Result;
+use crate::output::Out;
+
+/// The self-hosted cloud that devices already speak to.
+#[derive(Parser, Debug)]
+#[command(
+    name = "roadstead",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done, 1 failed with a reason, 2 wrong usage.\n\
+                  Start with `roadstead demo`, then read docs/guide/getting-started.md."
+)]
+pub(crate) struct Cli {
+    /// Answer with one JSON document, or with JSON lines where the answer is a stream.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Every sub-command.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Shows platform, phone and devices at work on this machine.
+    Demo(cmd::demo::Demo),
+    /// Runs the platform.
+    Up(cmd::up::Up),
+    /// Prints and checks settings.
+    #[command(subcommand)]
+    Config(cmd::config::Config),
+    /// Imports products and devices with the ids and secrets they already have.
+    Import(cmd::import::Import),
+    /// Products and their thing models.
+    #[command(subcommand)]
+    Product(cmd::product::Product),
+    /// Devices: registered ones on a server, or a virtual one on this machine.
+    #[command(subcommand)]
+    Device(cmd::device::Device),
+    /// Accounts of operators and phone users.
+    #[command(subcommand)]
+    User(cmd::user::User),
+    /// Ties between users and devices.
+    #[command(subcommand)]
+    Binding(cmd::binding::Binding),
+    /// Commands to devices.
+    #[command(subcommand)]
+    Command(cmd::command::Command),
+    /// Reported and desired state.
+    #[command(subcommand)]
+    Shadow(cmd::shadow::Shadow),
+    /// Onboarding attempts, stage by stage.
+    #[command(subcommand)]
+    Attempt(cmd::attempt::Attempt),
+    /// Shows every hop of one device.
+    Trace(cmd::trace::Trace),
+    /// Says why a device is offline, unbound or silent.
+    Why(cmd::why::Why),
+    /// Explains the stable codes of failures.
+    Errors(cmd::errors::Errors),
+    /// Plays the phone: sign in, provision, bind, control.
+    #[command(subcommand)]
+    App(cmd::app::App),
+}
+
+impl Command {
+    /// Runs the command to its end.
+    pub(crate) fn run(self, out: &Out) -> Result<()> {
+        match self {
+            Self::Demo(command) => command.run(out),
+            Self::Up(command) => command.run(out),
+            Self::Config(command) => command.run(out),
+            Self::Import(command) => command.run(out),
+            Self::Product(command) => command.run(out),
+            Self::Device(command) => command.run(out),
+            Self::User(command) => command.run(out),
+            Self::Binding(command) => command.run(out),
+            Self::Command(command) => command.run(out),
+            Self::Shadow(command) => command.run(out),
+            Self::Attempt(command) => command.run(out),
+            Self::Trace(command) => command.run(out),
+            Self::Why(command) => command.run(out),
+            Self::Errors(command) => command.run(out),
+            Self::App(command) => command.run(out),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

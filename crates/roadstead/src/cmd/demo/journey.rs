@@ -1,0 +1,239 @@
+//! One dialect's journey: a phone provisions a device, owns it, hears its report, commands it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use roadstead_agent::AgentEvent;
+use roadstead_agent::agent::Handle;
+use roadstead_app::{Event, Method, Options, api, provision};
+use roadstead_core::attempt::{Stage, Witness};
+use roadstead_core::{Secret, Timestamp, Value};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::cast::Cast;
+use super::story::{Step, Teller};
+use crate::client::Client;
+use crate::cmd::app::{failed, progress_address};
+use crate::cmd::cell;
+use crate::failure::{Failure, Result};
+use crate::firmware::{self, Address, Flash, Pace, TlsMode, Via};
+use crate::output::{Clock, parse_time};
+
+/// The network that phone and device share.
+const SSID: &str = "Demo Wi-Fi";
+/// Pause between two questions to the platform.
+const POLL_GAP: Duration = Duration::from_millis(100);
+/// Time after which a silent device is told again.
+const SEND_GAP: Duration = Duration::from_millis(500);
+
+/// Where the platform listens.
+#[derive(Clone)]
+pub(super) struct Platform {
+    /// API, `http://HOST:PORT`.
+    pub(super) base: String,
+    /// MQTT over TLS.
+    pub(super) mqtts: Address,
+    /// Vendor HTTP.
+    pub(super) vendor_http: Address,
+}
+
+/// A device at work.
+pub(super) struct Device {
+    /// The hand at it.
+    pub(super) handle: Handle,
+    /// Its loop.
+    pub(super) task: JoinHandle<Result<()>>,
+}
+
+/// Switches a virtual device on.
+pub(super) fn device(
+    cast: &Cast,
+    platform: &Platform,
+    lan: SocketAddr,
+    flash_folder: PathBuf,
+    teller: Teller,
+    mut stop: watch::Receiver<bool>,
+) -> Result<Device> {
+    let flash = Flash {
+        product: cast.product.to_owned(),
+        device: cast.device.to_owned(),
+        secret: None,
+        product_secret: Some(Secret::from(cast.product_secret)),
+        server: platform.mqtts.clone(),
+        registrar: Some(platform.vendor_http.clone()),
+        tls: TlsMode::Psk,
+        via: Via::Softap,
+        pace: Pace::Lab,
+        seed: u64::from(std::process::id()),
+    };
+    let kind = firmware::find(cast.dialect)?;
+    let agent =
+        kind.device(&flash, lan, &flash_folder, None, move |event| tell(&teller, &event))?;
+    let handle = agent.handle();
+    let task = tokio::spawn(async move {
+        let stopped = async move {
+            // A closed channel means that the demonstration is over, too.
+            let _ = stop.wait_for(|stop| *stop).await;
+        };
+        agent.run(stopped).await.map_err(|error| firmware::stopped(error.code(), &error))
+    });
+    Ok(Device { handle, task })
+}
+
+/// Tells what the device saw.
+fn tell(teller: &Teller, event: &AgentEvent) {
+    let mut detail = event.detail.clone().unwrap_or_default();
+    if let Some(data) = &event.data {
+        detail = data.to_string();
+    }
+    if let Some(code) = event.code {
+        detail = format!("{code}  {detail}");
+    }
+    let at = Timestamp(event.time_ms);
+    teller.seen(at, Witness::Device, event.stage, &detail);
+    if event.stage == Stage::Registered.name() {
+        teller.done(Step::Register);
+    }
+}
+
+/// Plays the phone from sign-up to command. The device must be on.
+pub(super) async fn phone(
+    cast: &Cast,
+    platform: &Platform,
+    device: SocketAddr,
+    operator: &Client,
+    password: &str,
+    teller: &Teller,
+) -> Result<String> {
+    let name = format!("demo-{}", cast.dialect);
+    let mut phone = api::Client::new(&platform.base).map_err(|error| failed(&error))?;
+    phone.create_user(&name, password).await.map_err(|error| failed(&error))?;
+    teller.seen(Clock::now().0, Witness::Phone, "signed up", &format!("user {name}"));
+
+    let method = Method::SoftAp { ssid: SSID.to_owned(), password: Secret::from("demo-password") };
+    let mut options = Options::new(method, device);
+    options.progress = Some(progress_address(device));
+    options.poll_gap = POLL_GAP;
+    options.policy.send_gap = SEND_GAP;
+    options.policy.sends_max = 20;
+    let journey = provision(&phone, options, |event| hear(teller, event));
+    let watch = watch_cloud(operator, &name, teller);
+    let provisioned = tokio::select! {
+        result = journey => result.map_err(|error| failed(&error))?,
+        never = watch => return never,
+    };
+    teller.done(Step::Bind);
+
+    let watch = watch_cloud(operator, &name, teller);
+    let rest = async {
+        report(&phone, &provisioned.device_id, teller).await?;
+        command(cast, &phone, &provisioned.device_id, teller).await
+    };
+    tokio::select! {
+        result = rest => result?,
+        never = watch => return never,
+    }
+    Ok(provisioned.device_id)
+}
+
+/// Tells what the phone saw.
+fn hear(teller: &Teller, event: Event) {
+    match event {
+        Event::Stage { stage, time_ms, detail } => {
+            let at = Timestamp(time_ms);
+            teller.seen(at, Witness::Phone, stage.name(), detail.as_deref().unwrap_or_default());
+            if stage == Stage::DeviceReplied {
+                teller.done(Step::Provision);
+            }
+        }
+        Event::PreviousError { text } => {
+            teller.seen(Clock::now().0, Witness::Phone, "earlier error", &text);
+        }
+        Event::Silent => {
+            teller.seen(Clock::now().0, Witness::Phone, "device silent", "asking the platform");
+        }
+    }
+}
+
+/// Waits until the platform has a report of the device.
+async fn report(phone: &api::Client, device: &str, teller: &Teller) -> Result<()> {
+    loop {
+        let devices = phone.devices().await.map_err(|error| failed(&error))?;
+        let known = devices.iter().find(|known| known["device_id"] == device);
+        let reported = known.and_then(|known| {
+            let services = known["shadow"].as_array()?;
+            let values = services.iter().map(|service| &service["reported"]["properties"]);
+            values.filter_map(Value::as_object).find(|values| !values.is_empty())
+        });
+        if let Some(values) = reported {
+            let text = Value::from(values.clone()).to_string();
+            teller.seen(Clock::now().0, Witness::Phone, "report", &text);
+            teller.done(Step::Report);
+            return Ok(());
+        }
+        tokio::time::sleep(POLL_GAP).await;
+    }
+}
+
+/// Tells the device something and waits for its answer.
+async fn command(cast: &Cast, phone: &api::Client, device: &str, teller: &Teller) -> Result<()> {
+    let wish = (cast.properties)(5);
+    let text = Value::from(wish.clone()).to_string();
+    teller.seen(Clock::now().0, Witness::Phone, "control", &text);
+    let answer = phone.set_properties(device, &wish).await.map_err(|error| failed(&error))?;
+    let code = answer["code"].as_i64();
+    if code != Some(0) {
+        let message = format!("The device refused the command: {answer}.");
+        return Err(Failure::new("command.unsupported", message));
+    }
+    teller.seen(Clock::now().0, Witness::Phone, "answer", &cell(&answer));
+    teller.done(Step::Command);
+    Ok(())
+}
+
+/// Tells what the platform itself saw of the attempts of a user; never ends by itself but with a
+/// failure.
+async fn watch_cloud<T>(operator: &Client, user: &str, teller: &Teller) -> Result<T> {
+    let user = operator.get(&format!("/users/{user}"), &[]).await?;
+    let user = cell(&user["user_id"]);
+    let mut told: Vec<(String, String)> = Vec::new();
+    loop {
+        let attempts = operator.get("/attempts", &[("user_id", user.as_str())]).await?;
+        for attempt in attempts["attempts"].as_array().into_iter().flatten() {
+            for mark in attempt["stages"].as_array().into_iter().flatten() {
+                let key = (cell(&attempt["attempt_id"]), cell(&mark["stage"]));
+                if mark["by"] != "cloud" || told.contains(&key) {
+                    continue;
+                }
+                let at = parse_time(&mark["at"]).unwrap_or(Clock::now().0);
+                let detail = mark["detail"].as_str().unwrap_or_default();
+                teller.seen(at, Witness::Cloud, &key.1, detail);
+                told.push(key);
+            }
+        }
+        tokio::time::sleep(POLL_GAP).await;
+    }
+}
+
+/// Returns an address of its own for the device number `n` of this process.
+pub(super) fn lan(n: usize, command_port: u16) -> SocketAddr {
+    let process = std::process::id().to_be_bytes();
+    let host = u8::try_from(n % 250).unwrap_or(0) + 2;
+    let ip = Ipv4Addr::new(127, process[2] | 1, process[3], host);
+    SocketAddr::from((ip, command_port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_device_has_a_loopback_address_of_its_own() {
+        let addresses: Vec<_> = (0..4).map(|n| lan(n, 1)).collect();
+        assert!(addresses.iter().all(|address| address.ip().is_loopback()));
+        assert!(addresses.windows(2).all(|pair| pair[0] != pair[1]));
+        assert!(addresses.iter().all(|address| address.ip() != Ipv4Addr::LOCALHOST));
+    }
+}

@@ -1,0 +1,126 @@
+//! `roadstead device run`: a virtual device on real sockets; its Wi-Fi is simulated by address.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use roadstead_agent::AgentEvent;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::{SecretArg, block_on, stop_signal};
+use crate::failure::Result;
+use crate::firmware::{self, Address, Flash, Pace, TlsMode, Via};
+use crate::output::{Out, Tone};
+
+/// Runs a virtual device on this machine.
+///
+/// It prints what it sees until SIGTERM: stages of onboarding, log-ins, what it is told. With
+/// `--json` each is a line.
+#[derive(Args, Debug)]
+pub(crate) struct Run {
+    /// Whose language it speaks, such as `tencent`.
+    #[arg(long)]
+    dialect: String,
+    /// Product id.
+    #[arg(long)]
+    product: String,
+    /// DeviceName, node id or MAC.
+    #[arg(long)]
+    device: String,
+    /// Device secret, as the vendor shows it; without one the device registers itself.
+    #[arg(long)]
+    secret: Option<SecretArg>,
+    /// Product secret, for registration.
+    #[arg(long)]
+    product_secret: Option<SecretArg>,
+    /// Where it logs in: the server's MQTT address that fits `--tls`.
+    #[arg(long, value_name = "HOST:PORT")]
+    server: Address,
+    /// Where it registers: the server's vendor HTTP address.
+    #[arg(long, value_name = "HOST:PORT")]
+    vendor_http: Option<Address>,
+    /// Protection of the log-in.
+    #[arg(long, value_enum, default_value = "psk")]
+    tls: TlsMode,
+    /// Authorities trusted for the server's certificate, PEM; the system's when missing.
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// How it comes by network and bind token.
+    #[arg(long, value_enum, default_value = "softap")]
+    via: Via,
+    /// Address at which phones reach it, `IP` or `IP:PORT`.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", value_parser = firmware::lan)]
+    lan: SocketAddr,
+    /// Its flash: where it keeps secret, network and token.
+    #[arg(long, value_name = "DIR", default_value = "roadstead-device")]
+    data_dir: PathBuf,
+    /// Its timing.
+    #[arg(long, value_enum, default_value = "lab")]
+    pace: Pace,
+}
+
+impl Run {
+    pub(crate) fn run(self, out: &Out) -> Result<()> {
+        block_on(self.live(out))
+    }
+
+    async fn live(self, out: &Out) -> Result<()> {
+        let kind = firmware::find(&self.dialect)?;
+        let flash = Flash {
+            product: self.product,
+            device: self.device,
+            secret: self.secret.map(|secret| secret.0),
+            product_secret: self.product_secret.map(|secret| secret.0),
+            server: self.server,
+            registrar: self.vendor_http,
+            tls: self.tls,
+            via: self.via,
+            pace: self.pace,
+            seed: u64::from(std::process::id()),
+        };
+        let (sender, mut events) = mpsc::unbounded_channel();
+        let ca_file = self.ca_file.as_deref();
+        let agent = kind.device(&flash, self.lan, &self.data_dir, ca_file, move |event| {
+            // The printing end lives as long as the device.
+            let _ = sender.send(event);
+        })?;
+        let mut device = std::pin::pin!(agent.run(stop_signal()));
+        loop {
+            tokio::select! {
+                Some(event) = events.recv() => print(out, &event)?,
+                result = &mut device => {
+                    while let Ok(event) = events.try_recv() {
+                        print(out, &event)?;
+                    }
+                    return result.map_err(|error| firmware::stopped(error.code(), &error));
+                }
+            }
+        }
+    }
+}
+
+fn print(out: &Out, event: &AgentEvent) -> Result<()> {
+    out.event(&json!(event))?;
+    let paint = out.paint();
+    let tone = match event.code {
+        Some(_) => Tone::Bad,
+        None if event.stage == "bound" || event.stage == "online" => Tone::Good,
+        None => Tone::Name,
+    };
+    let at = roadstead_core::Timestamp(event.time_ms).to_string();
+    let time = at.split_once('T').map_or(at.as_str(), |(_, time)| time);
+    let mut line = format!(
+        "{}  {}",
+        paint.tone(Tone::Dim, time),
+        paint.tone(tone, &format!("{:22}", event.stage.replace('_', " ")))
+    );
+    if let Some(code) = event.code {
+        line.push_str(&format!("{code}  "));
+    }
+    line.push_str(event.detail.as_deref().unwrap_or_default());
+    if let Some(data) = &event.data {
+        line.push_str(&data.to_string());
+    }
+    out.text(&format!("{}\n", line.trim_end()))
+}

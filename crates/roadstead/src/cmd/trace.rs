@@ -1,0 +1,105 @@
+//! `roadstead trace`: every hop of one device, past and live.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{block_on, cell};
+use crate::client::{Client, ServerArgs};
+use crate::failure::Result;
+use crate::output::{Out, Tone, parse_time};
+
+/// Pause between two questions for new entries.
+const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
+/// Entries read per question.
+const ENTRIES: &str = "200";
+
+/// Shows every hop of one device.
+#[derive(Args, Debug)]
+pub(crate) struct Trace {
+    /// Device id.
+    device: String,
+    /// Keep showing new hops until Ctrl-C.
+    #[arg(long)]
+    follow: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+impl Trace {
+    pub(crate) fn run(self, out: &Out) -> Result<()> {
+        block_on(async {
+            let client = Client::connect(&self.server).await?;
+            let entries = read(&client, &self.device, None).await?;
+            if !self.follow {
+                return out.answer(
+                    &json!({ "device_id": self.device, "entries": entries }),
+                    |out| match entries.is_empty() {
+                        true => "Nothing was heard of this device yet.\n".to_owned(),
+                        false => entries.iter().map(|entry| line(out, entry)).collect(),
+                    },
+                );
+            }
+            tokio::select! {
+                result = follow(out, &client, &self.device, entries) => result,
+                () = super::stop_signal() => Ok(()),
+            }
+        })
+    }
+}
+
+async fn follow(out: &Out, client: &Client, device: &str, mut fresh: Vec<Value>) -> Result<()> {
+    let mut last = Vec::new();
+    loop {
+        for entry in &fresh {
+            out.event(entry)?;
+            out.text(&line(out, entry))?;
+        }
+        if let Some(at) = fresh.last().map(|entry| entry["at"].clone()) {
+            last.extend(fresh);
+            last.retain(|entry: &Value| entry["at"] == at);
+        }
+        tokio::time::sleep(FOLLOW_PAUSE).await;
+        let since = last.last().map(|entry| cell(&entry["at"]));
+        fresh = read(client, device, since.as_deref()).await?;
+        // The server may repeat what happened in the very millisecond of the last entry.
+        fresh.retain(|entry| !last.contains(entry));
+    }
+}
+
+async fn read(client: &Client, device: &str, since: Option<&str>) -> Result<Vec<Value>> {
+    let mut query = vec![("limit", ENTRIES)];
+    query.extend(since.map(|since| ("since", since)));
+    let mut answer = client.get(&format!("/devices/{device}/trace"), &query).await?;
+    let mut entries = match answer["entries"].take() {
+        Value::Array(entries) => entries,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            Vec::new()
+        }
+    };
+    entries.sort_by_key(|entry| parse_time(&entry["at"]));
+    Ok(entries)
+}
+
+/// Returns one hop: time, direction, what, code, text.
+pub(super) fn line(out: &Out, entry: &Value) -> String {
+    let paint = out.paint();
+    let time = parse_time(&entry["at"]).map_or_else(String::new, |at| at.to_string());
+    let arrow = match entry["hop"].as_str() {
+        Some("up") => "device →",
+        Some("down") => "device ←",
+        Some("phone") => "phone  →",
+        Some("api") => "api    →",
+        _ => "cloud   ",
+    };
+    let code = cell(&entry["code"]);
+    let tone = if code == "ok" { Tone::Good } else { Tone::Bad };
+    let what = format!("{:10}", cell(&entry["what"]));
+    format!(
+        "{}  {arrow}  {what}  {}  {}\n",
+        paint.tone(Tone::Dim, &time),
+        paint.tone(tone, &code),
+        entry["text"].as_str().unwrap_or_default(),
+    )
+}

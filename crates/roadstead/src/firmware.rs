@@ -1,0 +1,227 @@
+//! Virtual devices: which machine, which application, which addresses. One row per dialect; the
+//! agent library does the rest.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use roadstead_agent::app::{Application, Lamp};
+use roadstead_agent::hal::net::Options;
+use roadstead_agent::{AgentEvent, agent::Agent};
+use roadstead_core::Secret;
+use roadstead_dialects::device::Machine;
+use roadstead_dialects::tencent::{comm, device as tencent};
+
+use crate::failure::{Failure, Result};
+
+/// Every dialect that has a device half, alphabetical.
+pub(crate) static KINDS: &[Kind] = &[Kind { dialect: "tencent", build: tencent_lamp }];
+
+/// A dialect's virtual device.
+pub(crate) struct Kind {
+    /// Name of the dialect.
+    pub(crate) dialect: &'static str,
+    build: fn(&Flash) -> Result<Firmware>,
+}
+
+/// What is flashed into a virtual device.
+#[derive(Clone)]
+pub(crate) struct Flash {
+    /// Product id.
+    pub(crate) product: String,
+    /// The vendor's name inside the product.
+    pub(crate) device: String,
+    /// Device secret; without it the device registers itself.
+    pub(crate) secret: Option<Secret>,
+    /// Product secret, for registration.
+    pub(crate) product_secret: Option<Secret>,
+    /// Where it logs in.
+    pub(crate) server: Address,
+    /// Where it registers.
+    pub(crate) registrar: Option<Address>,
+    /// Protection of the log-in.
+    pub(crate) tls: TlsMode,
+    /// How it comes by network and bind token.
+    pub(crate) via: Via,
+    /// Its timing.
+    pub(crate) pace: Pace,
+    /// Makes its jitter differ from that of others.
+    pub(crate) seed: u64,
+}
+
+/// A device without its hardware.
+struct Firmware {
+    machine: Box<dyn Machine>,
+    application: Box<dyn Application>,
+    /// The port that the phone talks to.
+    command_port: u16,
+}
+
+/// `HOST:PORT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    /// Name or IP address.
+    pub(crate) host: String,
+    /// Port.
+    pub(crate) port: u16,
+}
+
+/// Protection of a log-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TlsMode {
+    /// Plain TCP.
+    Off,
+    /// TLS with the device secret as shared key.
+    Psk,
+    /// TLS with a server certificate.
+    Server,
+}
+
+/// How a device comes by network and bind token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Via {
+    /// It opens an access point and waits for network and token.
+    Softap,
+    /// It is in the network and waits for a token.
+    Token,
+    /// It is in the network and nobody needs to own it.
+    None,
+}
+
+/// Timing of a virtual device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Pace {
+    /// Short pauses, for tests and demonstrations.
+    Lab,
+    /// The pauses of real firmware.
+    Real,
+}
+
+impl std::str::FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let parsed = text.rsplit_once(':').and_then(|(host, port)| {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            Some(Self { host: host.to_owned(), port: port.parse().ok()? })
+        });
+        parsed
+            .filter(|address| !address.host.is_empty() && address.port != 0)
+            .ok_or_else(|| "write it as `HOST:PORT`".to_owned())
+    }
+}
+
+/// Returns the row of a dialect.
+pub(crate) fn find(dialect: &str) -> Result<&'static Kind> {
+    KINDS.iter().find(|kind| kind.dialect == dialect).ok_or_else(|| {
+        let known: Vec<&str> = KINDS.iter().map(|kind| kind.dialect).collect();
+        let known = known.join("`, `");
+        Failure::Usage(format!("there is no virtual device of `{dialect}`; known are `{known}`"))
+    })
+}
+
+impl Kind {
+    /// Returns a device that is switched off, reached at `lan` (port 0: the dialect's own), with
+    /// its flash in `folder`.
+    pub(crate) fn device(
+        &self,
+        flash: &Flash,
+        lan: SocketAddr,
+        folder: &Path,
+        ca_file: Option<&Path>,
+        observer: impl FnMut(AgentEvent) + Send + 'static,
+    ) -> Result<Agent> {
+        let Firmware { machine, application, command_port } = (self.build)(flash)?;
+        let mut options = Options::new(lan, command_port, folder);
+        options.ca_file = ca_file.map(Path::to_owned);
+        let agent = Agent::new(machine, application, options)
+            .map_err(|error| stopped(error.code(), &error))?;
+        Ok(agent.with_observer(observer))
+    }
+}
+
+/// Turns the end of a virtual device into a failure.
+pub(crate) fn stopped(code: &str, error: &dyn std::error::Error) -> Failure {
+    let mut message = format!("The virtual device stopped: {error}");
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        message.push_str(&format!(": {inner}"));
+        cause = inner.source();
+    }
+    Failure::new(code, format!("{message}."))
+}
+
+/// Returns the address of a `--lan` argument: `IP` or `IP:PORT`.
+pub(crate) fn lan(text: &str) -> std::result::Result<SocketAddr, String> {
+    let address = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0));
+    address.or_else(|_| text.parse()).map_err(|_| "write it as `IP` or `IP:PORT`".to_owned())
+}
+
+/// A Tencent device with the sample lamp on it.
+fn tencent_lamp(flash: &Flash) -> Result<Firmware> {
+    let lamp = Lamp::sample(&flash.device);
+    let mut config = tencent::Config::new(&flash.product, &flash.device)
+        .with_mqtt(&flash.server.host, flash.server.port);
+    match &flash.registrar {
+        Some(Address { host, port }) => {
+            config = config.with_registrar(host, *port, false, tencent::Variant::One);
+        }
+        None if flash.secret.is_none() => {
+            return Err(Failure::Usage(
+                "a device without `--secret` registers itself; name the server's vendor HTTP \
+                 address with `--vendor-http`"
+                    .to_owned(),
+            ));
+        }
+        None => {}
+    }
+    config.secret.clone_from(&flash.secret);
+    config.product_secret.clone_from(&flash.product_secret);
+    config.proof = match flash.tls {
+        TlsMode::Psk => tencent::Proof::Psk,
+        TlsMode::Server => tencent::Proof::Sha1 { tls: true },
+        TlsMode::Off => tencent::Proof::Sha1 { tls: false },
+    };
+    config.start = match flash.via {
+        Via::Softap => tencent::Start::SoftAp { ssid: format!("tcloud_{}", flash.device) },
+        Via::Token => tencent::Start::OnNetwork { method: tencent::Method::Unknown },
+        Via::None => tencent::Start::Direct,
+    };
+    config.model = Some(Arc::new(lamp.model().clone()));
+    config.seed = flash.seed;
+    let policy = match flash.pace {
+        Pace::Lab => tencent::Policy::v3().lab(),
+        Pace::Real => tencent::Policy::v3(),
+    };
+    Ok(Firmware {
+        machine: Box::new(tencent::Device::new(config, policy)),
+        application: Box::new(lamp),
+        command_port: comm::COMMAND_PORT,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read() {
+        let address = |text: &str| text.parse::<Address>().ok().map(|a| (a.host, a.port));
+        assert_eq!(address("localhost:1883"), Some(("localhost".into(), 1883)));
+        assert_eq!(address("[::1]:8883"), Some(("::1".into(), 8883)));
+        for bad in ["", "localhost", ":1", "h:", "h:0", "h:99999"] {
+            assert_eq!(address(bad), None, "{bad}");
+        }
+        assert_eq!(lan("127.0.0.2"), Ok(SocketAddr::from(([127, 0, 0, 2], 0))));
+        assert_eq!(lan("127.0.0.2:9"), Ok(SocketAddr::from(([127, 0, 0, 2], 9))));
+        assert!(lan("lamp").is_err());
+    }
+
+    #[test]
+    fn every_dialect_has_a_device() {
+        let dialects: Vec<_> = roadstead_dialects::ALL.iter().map(|d| d.id()).collect();
+        let kinds: Vec<_> = KINDS.iter().map(|kind| kind.dialect).collect();
+        assert_eq!(kinds, dialects);
+    }
+}

@@ -1,0 +1,47 @@
+//! A platform for one session: started with `roadstead up`, stopped with SIGTERM at its end.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use crate::session::roadstead;
+
+/// A running platform.
+pub(crate) struct Server {
+    process: Child,
+    lines: BufReader<std::process::ChildStdout>,
+}
+
+impl Server {
+    /// Starts a platform that keeps its data in `data` and waits until it says that it is ready.
+    pub(crate) fn start(folder: &Path) -> Self {
+        let mut command = roadstead(folder);
+        command.args(["up", "--json", "--data-dir", "data", "--set", "store.engine=memory"]);
+        for name in ["mqtt", "mqtts", "http", "vendor_http", "vendor_https"] {
+            command.args(["--set", &format!("listen.{name}=127.0.0.1:0")]);
+        }
+        let mut process = command.stdout(Stdio::piped()).spawn().expect("roadstead up");
+        let mut lines = BufReader::new(process.stdout.take().expect("stdout"));
+        let mut line = String::new();
+        lines.read_line(&mut line).expect("ready line");
+        assert!(line.contains("\"ready\""), "the platform did not start: {line}");
+        Self { process, lines }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let pid = self.process.id().to_string();
+        let killed = std::process::Command::new("kill").args(["-TERM", &pid]).status();
+        if !killed.is_ok_and(|status| status.success()) {
+            let _ = self.process.kill();
+        }
+        let mut line = String::new();
+        let told = self.lines.read_line(&mut line);
+        let status = self.process.wait();
+        if !std::thread::panicking() {
+            assert!(told.is_ok() && line.contains("\"stopped\""), "no orderly stop: {line}");
+            assert!(status.is_ok_and(|status| status.success()));
+        }
+    }
+}
