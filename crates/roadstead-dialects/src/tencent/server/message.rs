@@ -160,6 +160,9 @@ mod tests {
         for (claimed, expected) in [
             (json!(1_795_222_000), 1_795_222_000_000),
             (json!(1_795_222_000_123_i64), 1_795_222_000_123),
+            (json!(now.0 + CLOCK_AHEAD_MAX_MS), now.0 + CLOCK_AHEAD_MAX_MS),
+            (json!(now.0 + CLOCK_AHEAD_MAX_MS + 1), now.0),
+            (json!(now.as_secs() + 90_000), now.0),
             (json!(35), now.0),
             (json!(35_000), now.0),
             (json!(i64::MAX), now.0),

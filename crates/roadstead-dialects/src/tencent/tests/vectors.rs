@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::{NOW, PRODUCT, PRODUCT_SECRET, SECRET, account, cloud, device, lamp, product};
 use crate::cloud::{Account, Claim, Effect, Hello, HttpRequest, HttpResponse, Performed, Tls};
-use crate::tencent::auth::BASE64;
+use crate::tencent::auth::{BASE64, Digest};
 
 fn vectors(section: &str) -> Vec<Value> {
     let text = include_str!("../../../vectors/tencent.json");
@@ -229,6 +229,26 @@ fn sub_device_signatures() {
     assert_eq!(verify(SECRET, json!({})), Err("subdevice.bad_signature"));
     let strict = json!({"sub_device_window": "60s"});
     assert_eq!(verify(text(vector, "key_text"), strict), Err("subdevice.expired"));
+}
+
+#[test]
+fn sub_device_signatures_in_every_allowed_form() {
+    let sub = account("BIND_PID", "BIND_DEV_NAME", Model::default());
+    let decoded = BASE64.decode(SECRET).expect("base64");
+    let verify = |method: &str, key: &[u8], digest: Digest| {
+        let code = digest.sign(key, b"BIND_PIDBIND_DEV_NAME;7;1795222215");
+        let proof = json!({"signature": BASE64.encode(code), "random": 7,
+            "timestamp": "1795222215", "signmethod": method, "authtype": "psk"});
+        cloud(json!({})).verify_sub_device(&sub, proof.as_object().expect("object"), NOW)
+    };
+    assert_eq!(verify("hmacsha1", SECRET.as_bytes(), Digest::Sha1), Ok(()));
+    assert_eq!(verify("hmacsha1", &decoded, Digest::Sha1), Ok(()));
+    assert_eq!(verify("hmacsha256", &decoded, Digest::Sha256), Ok(()));
+    assert_eq!(verify("hmacsha256", &decoded, Digest::Sha1), Err("subdevice.bad_signature"));
+    assert_eq!(verify("md5", &decoded, Digest::Sha1), Err("subdevice.sign_method"));
+    let empty = serde_json::Map::new();
+    let bare = cloud(json!({})).verify_sub_device(&sub, &empty, NOW);
+    assert_eq!(bare, Err("payload.malformed"));
 }
 
 #[test]
