@@ -1,1 +1,21 @@
-//! Roadstead.
+//! The phone library: the phone API of the platform, the dialogue with a device over real UDP,
+//! and both together as one onboarding.
+//!
+//! - [`api::Client`]: `/app/v1`, names as in the API reference.
+//! - [`provision`]: token, dialogue, polling, binding; every stage the phone sees is reported to
+//!   the platform, so that a failed attempt has one reason.
+//! - [`read_log`]: a device's own log after a failure.
+//!
+//! Radio schemes and the change of Wi-Fi networks are the phone's operating system's business.
+
+pub mod api;
+mod dialogue;
+mod error;
+mod provision;
+
+#[cfg(test)]
+mod tests;
+
+pub use dialogue::read_log;
+pub use error::AppError;
+pub use provision::{Event, Method, Options, Provisioned, provision};

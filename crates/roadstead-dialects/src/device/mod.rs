@@ -20,6 +20,7 @@
 mod app;
 mod link;
 mod random;
+mod setup;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -34,6 +35,7 @@ pub use link::{
     WifiAction, WifiEvent,
 };
 pub use random::Random;
+pub use setup::{Setup, TlsMode};
 
 /// A device's firmware without its hardware.
 pub trait Machine: Send {

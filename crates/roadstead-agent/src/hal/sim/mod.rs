@@ -196,13 +196,14 @@ impl World {
     fn arrive(&mut self) -> Result<(), StoreError> {
         match self.queue.pop_first() {
             Some((_, Arrival::Input { device, input })) => self.feed(device, input)?,
-            Some((_, Arrival::Mqtt { device, connection, event })) => {
-                if self.stations.get(device).is_some_and(|s| s.connection == connection) {
-                    self.feed(device, Input::Mqtt(event))?;
-                }
+            Some((_, Arrival::Mqtt { device, connection, event }))
+                if self.stations.get(device).is_some_and(|s| s.connection == connection) =>
+            {
+                self.feed(device, Input::Mqtt(event))?;
             }
             Some((_, Arrival::Host { host, bytes })) => self.host(host, Some(&bytes)),
-            None => {}
+            // Nothing, or an event of a former connection.
+            Some((_, Arrival::Mqtt { .. })) | None => {}
         }
         Ok(())
     }
@@ -314,9 +315,8 @@ impl World {
                 at.map(|n| (n, bytes)).into_iter().collect()
             }
             UdpAction::Broadcast { port, bytes } => {
-                let hears = |(_, h): &(usize, &Box<dyn Host>)| h.address().port() == port;
-                let hosts = self.hosts.iter().enumerate().filter(hears);
-                hosts.map(|(n, _)| (n, bytes.clone())).collect()
+                let ports = self.hosts.iter().map(|host| host.address().port()).enumerate();
+                ports.filter(|(_, open)| *open == port).map(|(n, _)| (n, bytes.clone())).collect()
             }
         };
         for (host, bytes) in hosts {

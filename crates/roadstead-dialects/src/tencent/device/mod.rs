@@ -37,6 +37,7 @@ mod login;
 mod policy;
 mod register;
 mod session;
+mod setup;
 mod store;
 mod values;
 
@@ -51,6 +52,7 @@ pub use config::{Config, Endpoint, Method, Proof, Registrar, Start, Variant};
 use context::{Context, Memory};
 use life::Life;
 pub use policy::{AfterBind, Channel, Policy, ReplyRule};
+pub use setup::build;
 
 use super::comm::{RecordQueue, log::LogQueue};
 use crate::device::{Input, Machine, Output, Random};

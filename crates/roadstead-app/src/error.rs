@@ -1,0 +1,61 @@
+//! Why a phone's request or an onboarding failed.
+
+use roadstead_dialects::tencent::app::DialogueError;
+
+/// Every failure of this crate, each with a stable code.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppError {
+    /// The platform refused; code and text are its own.
+    #[error("the platform answered {status}: {message}")]
+    Api {
+        /// HTTP status.
+        status: u16,
+        /// Stable code.
+        code: String,
+        /// The platform's words.
+        message: String,
+    },
+    /// The platform was not reached, or its answer is not readable.
+    #[error("talking to the platform")]
+    Transport(#[from] reqwest::Error),
+    /// The phone's own socket failed.
+    #[error("the phone's UDP socket at {address}")]
+    Socket {
+        /// Which.
+        address: String,
+        /// Why.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The device said what went wrong.
+    #[error(transparent)]
+    Device(#[from] DialogueError),
+    /// The platform says that the token cannot be used any longer.
+    #[error("the platform refused the device's token: {code}")]
+    Token {
+        /// Stable code.
+        code: String,
+    },
+    /// The device never answered, and the platform never heard of it.
+    #[error("the device did not answer, and never reached the platform")]
+    Silent,
+    /// The device answered, but the platform never heard of it.
+    #[error("the device answered, but did not reach the platform in time")]
+    NotReported,
+}
+
+impl AppError {
+    /// Returns the code that API, attempts and documentation share.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Api { code, .. } | Self::Token { code } => code,
+            Self::Transport(error) if error.is_decode() => "client.answer",
+            Self::Transport(_) => "client.unreachable",
+            Self::Socket { .. } => "client.socket",
+            Self::Device(error) => error.code(),
+            Self::Silent => "attempt.device_silent",
+            Self::NotReported => "attempt.never_connected",
+        }
+    }
+}
