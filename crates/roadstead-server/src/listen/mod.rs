@@ -13,6 +13,9 @@ mod limit;
 mod login;
 mod refuse;
 
+#[cfg(test)]
+mod tests;
+
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
