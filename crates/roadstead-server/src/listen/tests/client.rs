@@ -64,6 +64,7 @@ impl Client {
                 return Some(packet);
             }
             self.reads += 1;
+            self.buffer.reserve(64 * 1024);
             match self.stream.read_buf(&mut self.buffer).await {
                 Ok(n) if n > 0 => {}
                 Ok(_) | Err(_) => return None,
@@ -97,8 +98,7 @@ impl Client {
 
     pub(super) async fn subscribe(&mut self, filter: &str, qos: QoS) -> Reason {
         let filters = vec![Subscription::new(filter, qos)];
-        let subscribe =
-            Subscribe { id: id(900), filters, subscription_id: None, user: Vec::new() };
+        let subscribe = Subscribe { id: id(900), filters, subscription_id: None, user: Vec::new() };
         self.send(Packet::Subscribe(subscribe)).await;
         match self.next().await {
             Some(Packet::SubAck(ack)) => ack.codes[0],

@@ -1,9 +1,7 @@
 //! Free topics: fan-out, retained messages, persistent sessions, wills.
 
 use bytes::Bytes;
-use roadstead_wire::mqtt::packet::{
-    Connect, ConnAck, Packet, Publish, QoS, Reason, Version, Will,
-};
+use roadstead_wire::mqtt::packet::{ConnAck, Connect, Packet, Publish, QoS, Reason, Version, Will};
 
 use super::client::{Client, connect, puback, publish};
 use super::{FREE, World};

@@ -32,32 +32,32 @@ use crate::throttle::Throttle;
 use client::Client;
 use fake::Fake;
 
-pub(super) const PRODUCT: &str = "L4WG9V9M2M";
-pub(super) const NODE: &str = "TEST2";
-pub(super) const CLIENT: &str = "L4WG9V9M2MTEST2";
-pub(super) const SECRET: &str = "MLvMHde65nKPk0Lx+ZThaA==";
+const PRODUCT: &str = "L4WG9V9M2M";
+const NODE: &str = "TEST2";
+const CLIENT: &str = "L4WG9V9M2MTEST2";
+const SECRET: &str = "MLvMHde65nKPk0Lx+ZThaA==";
 /// Recorded from the vendor's SDK (Tencent §3.4, vector 1).
-pub(super) const USER: &str = "L4WG9V9M2MTEST2;21010406;5B1N0;92233720368547758";
-pub(super) const PASSWORD: &str = "f8bd3bc698a7f0500252c0dde84650c99162ba65;hmacsha1";
+const USER: &str = "L4WG9V9M2MTEST2;21010406;5B1N0;92233720368547758";
+const PASSWORD: &str = "f8bd3bc698a7f0500252c0dde84650c99162ba65;hmacsha1";
 
-pub(super) const UP: &str = "$thing/up/property/L4WG9V9M2M/TEST2";
-pub(super) const DOWN: &str = "$thing/down/property/L4WG9V9M2M/TEST2";
-pub(super) const FREE: &str = "L4WG9V9M2M/TEST2/data";
+const UP: &str = "$thing/up/property/L4WG9V9M2M/TEST2";
+const DOWN: &str = "$thing/down/property/L4WG9V9M2M/TEST2";
+const FREE: &str = "L4WG9V9M2M/TEST2/data";
 
 /// Everything but listeners.
-pub(super) struct World {
-    pub(super) fake: Arc<Fake>,
-    pub(super) shared: Arc<Shared>,
+struct World {
+    fake: Arc<Fake>,
+    shared: Arc<Shared>,
     live: Arc<Live>,
     stop: watch::Sender<bool>,
 }
 
 impl World {
-    pub(super) async fn new() -> Self {
+    async fn new() -> Self {
         Self::with(|_| {}).await
     }
 
-    pub(super) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+    async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         change(&mut config);
         let metrics = Arc::new(Metrics::new());
@@ -81,11 +81,11 @@ impl World {
     }
 
     /// Opens a socket in memory that holds up to `bytes` each way.
-    pub(super) fn open(&self, bytes: usize) -> Client {
+    fn open(&self, bytes: usize) -> Client {
         self.open_from([192, 0, 2, 1], bytes)
     }
 
-    pub(super) fn open_from(&self, source: [u8; 4], bytes: usize) -> Client {
+    fn open_from(&self, source: [u8; 4], bytes: usize) -> Client {
         let (ours, theirs) = tokio::io::duplex(bytes);
         self.serve(Socket::Memory(theirs), None, SocketAddr::from((source, 40_000)));
         Client::new(ours)
@@ -99,14 +99,14 @@ impl World {
     }
 
     /// Opens a socket and logs the lamp in.
-    pub(super) async fn lamp(&self) -> Client {
+    async fn lamp(&self) -> Client {
         let mut lamp = self.open(64 * 1024);
         lamp.log_in().await;
         lamp
     }
 
     /// Waits until no connection is left.
-    pub(super) async fn empty(&self) {
+    async fn empty(&self) {
         self.live.empty().await;
     }
 }

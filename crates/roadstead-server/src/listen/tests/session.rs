@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use roadstead_core::exchange::Answer;
 use roadstead_core::session::Ending;
-use roadstead_wire::mqtt::packet::{
-    Disconnect, Packet, Publish, QoS, Reason, Version,
-};
+use roadstead_wire::mqtt::packet::{Disconnect, Packet, Publish, QoS, Reason, Version};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::Instant;
 

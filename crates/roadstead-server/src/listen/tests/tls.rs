@@ -13,7 +13,7 @@ use openssl::x509::X509;
 use roadstead_core::session::Epoch;
 use roadstead_store::Memory;
 use roadstead_wire::mqtt::packet::{Connect, Disconnect, Packet, QoS, Reason, Version};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -256,7 +256,8 @@ async fn a_device_certificate_is_judged_by_its_fingerprint() {
         assert_eq!(ack.reason.is_error(), reason.is_error(), "{:?}", ack.reason);
     }
     let notes = platform.fake.notes();
-    assert_eq!(notes[..2], ["login TEST2 tls-cert 1", "login TEST2 tls-cert 2"]);
+    let logins: Vec<_> = notes.iter().filter(|note| note.starts_with("login")).collect();
+    assert_eq!(logins, ["login TEST2 tls-cert 1", "login TEST2 tls-cert 2"]);
     assert!(notes.iter().any(|note| note.starts_with("refused auth.certificate")), "{notes:?}");
 }
 
@@ -287,11 +288,12 @@ async fn plain_bytes_on_the_tls_port_are_a_failed_handshake() {
     let address = platform.addresses.mqtts.expect("on");
     let mut socket = TcpStream::connect(address).await.expect("connects");
     socket.write_all(b"\x10\x0e\0\x04MQTT\x04\x02\0\x3c\0\x02ab").await.expect("open");
-    let mut alert = [0; 7];
-    socket.read_exact(&mut alert).await.expect("an alert");
-    assert_eq!(alert[0], 21, "{alert:?}");
     let note = platform.fake.noted("stranger tls.handshake").await;
     assert!(note.contains("wrong version number"), "{note}");
+    // No TLS alert for what is not TLS; the socket is held, as for every refused client.
+    let mut byte = [0];
+    let read = socket.try_read(&mut byte).map_err(|error| error.kind());
+    assert_eq!(read, Err(std::io::ErrorKind::WouldBlock));
 }
 
 #[tokio::test]
