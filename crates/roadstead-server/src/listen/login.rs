@@ -215,18 +215,13 @@ impl Reader {
         };
         let refusal = Refusal::new(core_code(&error), describe(&error, &self.buffer));
         note(&shared, &peer, None, refusal.clone()).await;
-        let answer = match error {
-            // The version is not known, and every version reads this (3.1.1 section 3.1.2.2).
-            DecodeError::UnsupportedVersion { level } if level < 5 => encode(
-                &Packet::ConnAck(Box::new(ConnAck::new(Reason::UnsupportedProtocolVersion))),
-                Version::V311,
-            ),
-            DecodeError::UnsupportedVersion { .. } => encode(
-                &Packet::ConnAck(Box::new(ConnAck::new(Reason::UnsupportedProtocolVersion))),
-                Version::V5,
-            ),
-            _ => Vec::new(),
-        };
+        let mut answer = Vec::new();
+        if let DecodeError::UnsupportedVersion { level } = error {
+            // The nearest version that the client may understand (3.1.1 section 3.1.2.2).
+            let version = if level < 5 { Version::V311 } else { Version::V5 };
+            let ack = ConnAck::new(Reason::UnsupportedProtocolVersion);
+            answer = encode(&Packet::ConnAck(Box::new(ack)), version);
+        }
         let (socket, identity) = (self.socket, None);
         Outcome::Refused(Refused { shared, socket, peer, identity, answer, refusal })
     }
@@ -237,8 +232,12 @@ fn core_code(error: &DecodeError) -> &'static str {
         DecodeError::TooLarge { .. } => "mqtt.too_large",
         DecodeError::UnsupportedVersion { .. }
         | DecodeError::ClientId
-        | DecodeError::Forbidden { .. } => "mqtt.violation",
-        _ => "mqtt.malformed",
+        | DecodeError::Forbidden { .. }
+        | DecodeError::TopicName => "mqtt.violation",
+        DecodeError::NotConnect { .. }
+        | DecodeError::NotMqtt
+        | DecodeError::Malformed { .. }
+        | _ => "mqtt.malformed",
     }
 }
 

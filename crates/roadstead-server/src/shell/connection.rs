@@ -222,10 +222,12 @@ impl Connection {
             Cause::Lost => Ending::Lost,
             Cause::KeepAlive => Ending::KeepAlive,
             Cause::Violation(reason) => {
-                let code = match reason {
-                    Reason::PacketTooLarge => "mqtt.too_large",
-                    Reason::MalformedPacket => "mqtt.malformed",
-                    _ => "mqtt.violation",
+                let code = if reason == Reason::PacketTooLarge {
+                    "mqtt.too_large"
+                } else if reason == Reason::MalformedPacket {
+                    "mqtt.malformed"
+                } else {
+                    "mqtt.violation"
                 };
                 self.trace(Hop::Up, "disconnect", code, reason.name());
                 Ending::Protocol

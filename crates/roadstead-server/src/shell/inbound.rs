@@ -175,10 +175,11 @@ impl Connection {
     /// Resolves the request that `uplink` answers; returns it when it answers none of ours.
     fn take_response(&mut self, account: &Account, topic: &str, uplink: Uplink) -> Option<Uplink> {
         let Uplink::Response { request: Some(id), response } = uplink else { return Some(uplink) };
-        let code = response.code;
-        if let Err(response) = self.answered(id, response) {
+        let Some(request) = self.take_request(id) else {
             return Some(Uplink::Response { request: Some(id), response });
-        }
+        };
+        let code = response.code;
+        request.answer(response);
         let now = self.shared.clock.now();
         let text = format!("{topic} code {code}");
         let entry = Entry::new(now, Hop::Up, "response", "ok", &text);

@@ -94,18 +94,14 @@ impl Link for Mailbox {
         if inner.closed {
             return Err(Box::new(order));
         }
-        match order {
-            Order::Close(ending) => {
-                inner.ending.get_or_insert(ending);
-            }
-            order if inner.letters.len() < LETTERS_MAX => {
-                inner.letters.push_back(Letter::Order(order));
-            }
-            order => {
-                drop(inner);
-                self.metrics.dropped(Queue::Mailbox, 1);
-                return Err(Box::new(order));
-            }
+        if let Order::Close(ending) = order {
+            inner.ending.get_or_insert(ending);
+        } else if inner.letters.len() < LETTERS_MAX {
+            inner.letters.push_back(Letter::Order(order));
+        } else {
+            drop(inner);
+            self.metrics.dropped(Queue::Mailbox, 1);
+            return Err(Box::new(order));
         }
         wake(inner);
         Ok(())

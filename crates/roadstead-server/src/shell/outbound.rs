@@ -39,6 +39,13 @@ pub(super) struct Request {
     result: oneshot::Sender<Result<Outcome, CommandError>>,
 }
 
+impl Request {
+    /// Hands the device's answer to whoever waits for it.
+    pub(super) fn answer(self, response: Response) {
+        let _ = self.result.send(Ok(Outcome::Answered(response)));
+    }
+}
+
 /// Rarely needed parts of a connection.
 #[derive(Default)]
 pub(super) struct Side {
@@ -253,21 +260,14 @@ impl Connection {
         }
     }
 
-    /// Resolves the request `id` by the device's answer; returns the answer when it is not open.
-    pub(super) fn answered(&mut self, id: RequestId, response: Response) -> Result<(), Response> {
-        match self.requests.iter().position(|request| request.id == id) {
-            Some(at) => {
-                let request = self.requests.swap_remove(at);
-                let _ = request.result.send(Ok(Outcome::Answered(response)));
-                Ok(())
-            }
-            None => Err(response),
-        }
+    /// Takes out the request that a device's answer belongs to, if it is still open.
+    pub(super) fn take_request(&mut self, id: RequestId) -> Option<Request> {
+        let at = self.requests.iter().position(|request| request.id == id)?;
+        Some(self.requests.swap_remove(at))
     }
 
     fn resolve(&mut self, id: RequestId, result: Result<Outcome, CommandError>) {
-        let Some(at) = self.requests.iter().position(|request| request.id == id) else { return };
-        let request = self.requests.swap_remove(at);
+        let Some(request) = self.take_request(id) else { return };
         if request.wants_answer {
             self.session.forget(id);
         }
