@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
 use axum::Json;
+use axum::extract::{Request, State};
 use http::StatusCode;
 use roadstead_core::Secret;
 use serde::{Deserialize, Serialize};

@@ -21,7 +21,7 @@ use crate::north::extract::Body;
 use crate::north::failure::{AppError, Failure};
 use crate::north::model::{ServiceCapability, write_model};
 use crate::north::view::{DeviceAnswer, ShadowService, shadow_services};
-use crate::north::{command_failure, model_of, send_command, set};
+use crate::north::{command_failure, product_of, send_command, set};
 use crate::service::{Caller, DeviceView, Platform};
 
 /// Returns the operations.
@@ -150,23 +150,22 @@ async fn app_set_properties(
     if body.properties.is_empty() {
         return Err(Failure::bad("properties: empty"));
     }
-    let product = model_of(&platform, &caller.space, &id).await.map_err(command_failure)?;
-    let empty = Model::default();
-    let model = product.as_ref().map_or(&empty, |product| &product.model);
+    let product = product_of(&platform, &caller.space, &id).await?;
     let wishes = match body.service {
         Some(service) => vec![(service.into(), body.properties)],
-        None => by_service(model, body.properties).map_err(command_failure)?,
+        None => by_service(&product.model, body.properties)
+            .map_err(|error| command_failure(error.into()))?,
     };
     let answer = set(&platform, &caller.space, &id, wishes).await.map_err(command_failure)?;
     Ok(Json(answer.into()))
 }
 
+/// Values to set, by service.
+type Wishes = Vec<(Box<str>, Map<String, Value>)>;
+
 /// Sorts properties into the services that have them.
-fn by_service(
-    model: &Model,
-    properties: Map<String, Value>,
-) -> Result<Vec<(Box<str>, Map<String, Value>)>, CommandError> {
-    let mut sorted: Vec<(Box<str>, Map<String, Value>)> = Vec::new();
+fn by_service(model: &Model, properties: Map<String, Value>) -> Result<Wishes, CommandError> {
+    let mut sorted = Wishes::new();
     for (key, value) in properties {
         let service = match model.property(&key) {
             Some((service, _)) => &*service.id,

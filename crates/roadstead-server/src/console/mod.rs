@@ -59,7 +59,9 @@ mod tests {
                 let own = content.replace("http://www.w3.org/", "");
                 assert!(!own.contains(foreign), "{path} mentions {foreign}");
             }
-            for inline in [" onclick=", " onload=", " style=\"", "javascript:", "innerHTML", "eval("] {
+            for inline in
+                [" onclick=", " onload=", " style=\"", "javascript:", "innerHTML", "eval("]
+            {
                 assert!(!content.contains(inline), "{path} contains {inline}");
             }
         }
@@ -68,7 +70,9 @@ mod tests {
     #[test]
     fn every_file_that_a_page_names_is_served() {
         for (page, kind, content) in FILES.iter().filter(|(_, kind, _)| *kind == HTML) {
-            let names = content.split(['"', '\'']).filter(|text| text.starts_with("/console/") || text.starts_with("/docs/"));
+            let names = content
+                .split(['"', '\''])
+                .filter(|text| text.starts_with("/console/") || text.starts_with("/docs/"));
             for name in names {
                 assert!(FILES.iter().any(|(path, _, _)| path == &name), "{page} {kind}: {name}");
             }

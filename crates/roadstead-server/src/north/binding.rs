@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{Id, Body, Paging, Params};
+use super::extract::{Body, Id, Paging, Params};
 use super::failure::{Failure, NorthError};
 use super::view::BindingView;
 use super::{PageView, device_in};

@@ -10,17 +10,17 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use roadstead_core::command::{CommandError, Outcome};
 use roadstead_core::exchange::{Downlink, Response};
-use roadstead_core::product::{DEFAULT_SERVICE, Model};
+use roadstead_core::product::{DEFAULT_SERVICE, Model, Product, Service};
 use roadstead_core::{DeviceId, Map, SpaceId, Value};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{Id, Body, Params};
+use super::extract::{Body, Id, Params};
 use super::failure::{Failure, NorthError, wire};
 use super::view::{compact, fresh_id};
-use crate::service::{self, Caller, Platform};
+use crate::service::{Caller, Error, Platform};
 
 /// Services of one request.
 const SERVICES_MAX: usize = 50;
@@ -75,8 +75,10 @@ struct Timeout {
 
 impl Timeout {
     /// Sorts a failure into "not answered in time", which is a success over HTTP, and the rest.
-    fn sort(error: CommandError) -> Result<Self, Failure> {
-        let CommandError::Timeout(_) = error else { return Err(failure(error)) };
+    fn sort(error: Error) -> Result<Self, Failure> {
+        if !matches!(error, Error::Command(CommandError::Timeout(_))) {
+            return Err(failure(error));
+        }
         let code = error.code();
         Ok(Self { error_code: wire(code).number, error_msg: error.to_string(), code })
     }
@@ -124,13 +126,12 @@ pub(crate) async fn command(
     service: Option<&str>,
     command: &str,
     params: Map<String, Value>,
-) -> Result<Response, CommandError> {
-    let model = model_of(platform, space, id).await?;
-    let found = model.as_ref().and_then(|product| product.model.command(command));
+) -> Result<Response, Error> {
+    let product = product_of(platform, space, id).await?;
+    let found = product.model.command(command);
     let service = service.or(found.map(|(service, _)| &*service.id)).unwrap_or(DEFAULT_SERVICE);
-    let request =
-        Downlink::Command { service: service.into(), command: command.into(), params };
-    platform.request(space, id, request, None).await.map(answered)
+    let request = Downlink::Command { service: service.into(), command: command.into(), params };
+    Ok(answered(platform.request(space, id, request, None).await?))
 }
 
 /// Values to set, by service.
@@ -219,7 +220,7 @@ pub(crate) async fn set(
     space: &SpaceId,
     id: &DeviceId,
     wishes: Vec<(Box<str>, Map<String, Value>)>,
-) -> Result<Response, CommandError> {
+) -> Result<Response, Error> {
     let mut last = answered(Outcome::Delivered);
     for (service, properties) in wishes {
         let request = Downlink::SetProperties { service, properties };
@@ -257,10 +258,7 @@ async fn show_properties(
     let (id, space) = (DeviceId::from(&*id), &caller.space);
     let wanted: Vec<Box<str>> = match query.service_id.as_deref() {
         Some(service) => vec![service.into()],
-        None => match model_of(&platform, space, &id).await.map_err(failure)? {
-            Some(product) if !product.model.is_empty() => services_of(&product.model),
-            Some(_) | None => vec![DEFAULT_SERVICE.into()],
-        },
+        None => services_of(&product_of(&platform, space, &id).await?.model),
     };
     let request_id = fresh_id();
     let mut services = Vec::with_capacity(wanted.len());
@@ -277,7 +275,7 @@ async fn show_properties(
                 return Ok(Json(PropertiesResponse { request_id, response, timeout: None }));
             }
             Err(error) => {
-                let timeout = Some(Timeout::sort(error)?);
+                let timeout = Some(Timeout::sort(error.into())?);
                 return Ok(Json(PropertiesResponse { request_id, response: None, timeout }));
             }
         }
@@ -313,26 +311,24 @@ async fn reported(
     })
 }
 
+/// Returns the services that have properties; one of the default name for a model that says
+/// nothing.
 fn services_of(model: &Model) -> Vec<Box<str>> {
-    let readable = |s: &&roadstead_core::product::Service| !s.properties.is_empty();
+    if model.is_empty() {
+        return vec![DEFAULT_SERVICE.into()];
+    }
+    let readable = |service: &&Service| !service.properties.is_empty();
     model.services.iter().filter(readable).map(|service| service.id.clone()).collect()
 }
 
 /// Returns the product of a device that is in the space.
-pub(crate) async fn model_of(
+pub(crate) async fn product_of(
     platform: &Platform,
     space: &SpaceId,
     id: &DeviceId,
-) -> Result<Option<Arc<roadstead_core::product::Product>>, CommandError> {
-    let failed = |error: service::Error| match error {
-        service::Error::Command(error) => error,
-        _ => CommandError::UnknownDevice(id.as_str().into()),
-    };
-    let view = platform.device(space, id).await.map_err(failed)?;
-    match platform.product(space, &view.device.product).await {
-        Ok(product) => Ok(Some(product)),
-        Err(_) => Ok(None),
-    }
+) -> Result<Arc<Product>, Error> {
+    let device = platform.device(space, id).await?.device;
+    platform.product(space, &device.product).await
 }
 
 /// Returns the answer of the device; a kind that is never answered succeeded when it was taken.
@@ -349,12 +345,10 @@ fn answered(outcome: Outcome) -> Response {
 }
 
 /// Writes a failed request; the vendor's own sentence where applications know it.
-pub(crate) fn failure(error: CommandError) -> Failure {
-    match error {
-        CommandError::Offline => Failure::new(
-            "command.offline",
-            "Operation not allowed. The device is not online.",
-        ),
-        other => Failure::from(service::Error::from(other)),
+pub(crate) fn failure(error: Error) -> Failure {
+    if matches!(error, Error::Command(CommandError::Offline)) {
+        let text = "Operation not allowed. The device is not online.";
+        return Failure::new("command.offline", text);
     }
+    Failure::from(error)
 }

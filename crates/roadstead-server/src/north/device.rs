@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{Id, Body, Paging, Params};
+use super::extract::{Body, Id, Paging, Params};
 use super::failure::{Failure, NorthError};
 use super::view::compact;
 use super::{AppQuery, PageView, scope};
@@ -131,9 +131,8 @@ struct DeviceBody {
 impl DeviceBody {
     fn new(view: &DeviceView, product: Option<&Product>, space: &Space) -> Self {
         let device = &view.device;
-        let info = |key: &str| {
-            device.info.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
-        };
+        let info =
+            |key: &str| device.info.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let gateway = device.gateway.as_ref();
         let changed = match view.presence.online {
             true => view.presence.online_at,
@@ -173,8 +172,8 @@ impl DeviceBody {
             auth_type: Some(if by_certificate { "CERTIFICATES" } else { "SECRET" }.into()),
             secret: secret.and_then(|s| s.expose_text().map(Into::into)),
             fingerprint: device.fingerprint.as_ref().map(Fingerprint::to_string),
-            secure_access: None,
-            timeout: None,
+            secure_access: Some(by_certificate),
+            timeout: Some(0),
         };
         Self { auth_info: Some(auth_info), ..Self::new(view, product, space) }
     }
@@ -510,14 +509,18 @@ fn descriptive(
     let mut info = Map::new();
     if let Some(text) = description {
         if text.len() > DESCRIPTION_BYTES_MAX {
-            return Err(Failure::bad(format!("description: at most {DESCRIPTION_BYTES_MAX} bytes")));
+            return Err(Failure::bad(format!(
+                "description: at most {DESCRIPTION_BYTES_MAX} bytes"
+            )));
         }
         info.insert("description".into(), text.into());
     }
     if let Some(object) = extension {
         let object = Value::Object(object);
         if object.to_string().len() > EXTENSION_BYTES_MAX {
-            return Err(Failure::bad(format!("extension_info: at most {EXTENSION_BYTES_MAX} bytes")));
+            return Err(Failure::bad(format!(
+                "extension_info: at most {EXTENSION_BYTES_MAX} bytes"
+            )));
         }
         info.insert("extension_info".into(), object);
     }

@@ -16,8 +16,8 @@ use utoipa_axum::routes;
 
 use super::extract::{Id, Params};
 use super::failure::{Failure, NorthError};
-use super::view::{AttemptView, ReasonView, parse_when};
 use super::space;
+use super::view::{AttemptView, ReasonView, parse_when};
 use crate::service::{Caller, Evidence, Platform, State as DeviceState, Stranger};
 
 /// Hops listed when the caller names no number.

@@ -1,9 +1,9 @@
 //! What handlers take out of a request: JSON bodies and query parameters, refused in our shape.
 
+use axum::body::Bytes;
 use axum::extract::{
     FromRequest, FromRequestParts, OptionalFromRequest, Query, RawPathParams, Request,
 };
-use axum::body::Bytes;
 use http::request::Parts;
 use roadstead_core::port::Page;
 use serde::Deserialize;

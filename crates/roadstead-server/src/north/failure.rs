@@ -62,12 +62,7 @@ pub(crate) struct Wire {
     app_status: u16,
 }
 
-const fn row(
-    code: Code,
-    status: u16,
-    number: &'static str,
-    app_status: u16,
-) -> (Code, Wire) {
+const fn row(code: Code, status: u16, number: &'static str, app_status: u16) -> (Code, Wire) {
     (code, Wire { status, number, app_status })
 }
 

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use super::extract::{Body, Params};
 use super::failure::{Failure, NorthError};
-use crate::service::{Caller, Counts, Fleet, FleetProduct, FleetDevice, Platform, Works};
+use crate::service::{Caller, Counts, Fleet, FleetDevice, FleetProduct, Platform, Works};
 
 /// The version of fleet files that is understood.
 const VERSION: u32 = 1;

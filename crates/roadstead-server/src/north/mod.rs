@@ -47,7 +47,7 @@ use failure::Failure;
 use guard::Guard;
 
 pub(crate) use auth::bearer;
-pub(crate) use command::{command as send_command, failure as command_failure, model_of, set};
+pub(crate) use command::{command as send_command, failure as command_failure, product_of, set};
 pub use probe::Probes;
 
 /// Returns everything that is served on `listen.http`.

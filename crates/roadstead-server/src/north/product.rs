@@ -19,7 +19,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{Id, Body, Paging, Params};
+use super::extract::{Body, Id, Paging, Params};
 use super::failure::{Failure, NorthError};
 use super::model::{ServiceCapability, merge_extra, read_model, write_model};
 use super::view::compact;
@@ -27,20 +27,16 @@ use super::{AppQuery, PageView, scope};
 use crate::service::{Caller, NewProduct, Platform, ProductPatch, import_model};
 
 /// Fields that the platform keeps and shows but does not interpret.
-const ATTRIBUTES: [&str; 6] = [
-    "device_type",
-    "protocol_type",
-    "data_format",
-    "manufacturer_name",
-    "industry",
-    "description",
-];
+const ATTRIBUTES: [&str; 6] =
+    ["device_type", "protocol_type", "data_format", "manufacturer_name", "industry", "description"];
 
 /// Returns the routes of this noun.
 pub(super) fn routes() -> OpenApiRouter<Arc<Platform>> {
-    OpenApiRouter::new()
-        .routes(routes!(list_products, create_product))
-        .routes(routes!(show_product, update_product, delete_product))
+    OpenApiRouter::new().routes(routes!(list_products, create_product)).routes(routes!(
+        show_product,
+        update_product,
+        delete_product
+    ))
 }
 
 /// A product to create or to change; absent fields stay.
@@ -334,9 +330,10 @@ impl ProductBody {
             &self.industry,
             &self.description,
         ];
-        let given = ATTRIBUTES.iter().zip(values).filter_map(|(key, value)| {
-            Some(((*key).to_owned(), Value::from(value.as_deref()?)))
-        });
+        let given = ATTRIBUTES
+            .iter()
+            .zip(values)
+            .filter_map(|(key, value)| Some(((*key).to_owned(), Value::from(value.as_deref()?))));
         let attributes: Map<String, Value> = given.collect();
         Ok(ProductPatch {
             name: self.name.clone(),

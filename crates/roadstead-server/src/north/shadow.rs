@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{Id, Body};
+use super::extract::{Body, Id};
 use super::failure::{Failure, NorthError};
 use super::view::{ShadowService, shadow_services};
 use crate::service::{Caller, Platform};

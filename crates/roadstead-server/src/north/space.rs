@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{Id, Body, Params};
+use super::extract::{Body, Id, Params};
 use super::failure::{Failure, NorthError};
 use super::view::compact;
 use crate::service::{Caller, Platform};

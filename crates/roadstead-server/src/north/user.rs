@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{Id, Body};
+use super::extract::{Body, Id};
 use super::failure::{Failure, NorthError};
 use super::view::compact;
 use crate::service::{Caller, NewUser, Platform};

@@ -12,10 +12,7 @@ use utoipa::ToSchema;
 /// Writes a date as the v5 API does: `20261121T003818Z`.
 pub(crate) fn compact(at: Timestamp) -> String {
     let c = at.civil();
-    format!(
-        "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
-        c.year, c.month, c.day, c.hour, c.minute, c.second
-    )
+    format!("{:04}{:02}{:02}T{:02}{:02}{:02}Z", c.year, c.month, c.day, c.hour, c.minute, c.second)
 }
 
 /// Reads a date: `20261121T003818Z`, RFC 3339 in UTC, or milliseconds since 1970.
@@ -236,7 +233,9 @@ mod tests {
         }
         assert_eq!(parse_when("20210122T071924Z"), Some(Timestamp(1_611_299_964_000)));
         assert_eq!(parse_when("2021-01-22T07:19:24.5Z"), Some(Timestamp(1_611_299_964_500)));
-        for bad in ["", "Z", "yesterday", "2021-01-22", "2021-01-22T07:19:24.Z", "2021-13-01T00:00:00Z"] {
+        for bad in
+            ["", "Z", "yesterday", "2021-01-22", "2021-01-22T07:19:24.Z", "2021-13-01T00:00:00Z"]
+        {
             assert_eq!(parse_when(bad), None, "{bad}");
         }
     }

@@ -20,8 +20,7 @@ pub(super) use token::routes;
 const TOKEN_HEADER: &str = "x-auth-token";
 /// What the vendor says when neither token nor signature is there; applications search for it
 /// (Huawei §9.10). The usual cause is a wrong signing algorithm.
-const MISSING: &str =
-    "Missing request header 'X-Auth-Token' for method parameter of type String";
+const MISSING: &str = "Missing request header 'X-Auth-Token' for method parameter of type String";
 
 /// Returns who makes a northbound call.
 pub(super) async fn north(
@@ -64,7 +63,9 @@ async fn signed(
     let headers: Vec<(&str, &str)> = parts
         .headers
         .iter()
-        .filter_map(|(name, value)| Some((name.as_str(), std::str::from_utf8(value.as_bytes()).ok()?)))
+        .filter_map(|(name, value)| {
+            Some((name.as_str(), std::str::from_utf8(value.as_bytes()).ok()?))
+        })
         .collect();
     let request = Signed {
         method: parts.method.as_str(),

@@ -58,18 +58,10 @@ pub(crate) struct TypeFields {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) enum_list: Option<Vec<String>>,
     /// Smallest value, as text.
-    #[serde(
-        default,
-        deserialize_with = "number_text",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "number_text", skip_serializing_if = "Option::is_none")]
     pub(crate) min: Option<String>,
     /// Largest value, as text.
-    #[serde(
-        default,
-        deserialize_with = "number_text",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "number_text", skip_serializing_if = "Option::is_none")]
     pub(crate) max: Option<String>,
     /// Longest text, bytes, or most items of a list.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,9 @@
 //! Round trips, refusals, and a property test over random models.
 
 use proptest::prelude::*;
-use roadstead_core::product::{DataType, EnumItem, Extra, Model, Parameter, Property, Service};
+use roadstead_core::product::{
+    Access, DataType, EnumItem, Extra, Model, Parameter, Property, Service,
+};
 use serde_json::json;
 
 use super::*;
@@ -116,13 +118,11 @@ fn a_vendors_own_fields_survive_an_update() {
 /// Types as dialects make them, nested to three levels.
 fn data_type() -> impl Strategy<Value = DataType> {
     let number = -1000i32..1000;
-    let range = (number.clone(), 0..1000i32).prop_map(|(min, span)| {
-        roadstead_core::product::Range {
-            min: Some(min.into()),
-            max: Some((min + span).into()),
-            step: Some(0.5),
-            unit: Some("°C".into()),
-        }
+    let range = (number, 0..1000i32).prop_map(|(min, span)| roadstead_core::product::Range {
+        min: Some(min.into()),
+        max: Some((min + span).into()),
+        step: Some(0.5),
+        unit: Some("°C".into()),
     });
     let leaf = prop_oneof![
         Just(DataType::Any),
@@ -174,5 +174,3 @@ proptest! {
         prop_assert_eq!((&is.name, is.access, is.required), (&was.name, was.access, was.required));
     }
 }
-
-use roadstead_core::product::Access;

@@ -20,6 +20,9 @@ pub(super) const OWN_KEYS: [&str; 8] = [
     "max_length",
 ];
 
+/// The items of a `string list`.
+const PLAIN_TEXT: DataType = DataType::Text { length_max: None };
+
 /// Writes a model.
 pub(crate) fn write_model(model: &Model) -> Vec<ServiceCapability> {
     model.services.iter().map(write_service).collect()
@@ -133,15 +136,11 @@ fn write_type(ty: &DataType, extra: &Extra) -> TypeFields {
             TypeFields { max_length: *length_max, ..named("string", &[]) }
         }
         DataType::Time => named("DateTime", &["dateTime"]),
-        DataType::Array { item, items_max } => match &**item {
-            DataType::Text { length_max: None } => {
-                TypeFields { max_length: *items_max, ..named("string list", &[]) }
-            }
-            _ => TypeFields { type_detail: whole(), ..named("jsonObject", &[]) },
-        },
-        DataType::Struct { .. } => {
-            TypeFields { type_detail: whole(), ..named("jsonObject", &[]) }
+        DataType::Array { item, items_max } if **item == PLAIN_TEXT => {
+            TypeFields { max_length: *items_max, ..named("string list", &[]) }
         }
+        DataType::Array { .. } => TypeFields { type_detail: whole(), ..named("jsonObject", &[]) },
+        DataType::Struct { .. } => TypeFields { type_detail: whole(), ..named("jsonObject", &[]) },
         DataType::Any => named("jsonObject", &[]),
     };
     if fields.unit.is_none() {

@@ -31,7 +31,8 @@ async fn a_phone_binds_controls_shares_and_gives_up() {
     world.furnish().await;
     let (ann, bob) = (world.sign_up("ann").await, world.sign_up("bob").await);
 
-    let made = world.app("POST", "/bind-tokens", &ann, Value::Null).await;
+    let two_steps = json!({"auto_bind": false});
+    let made = world.app("POST", "/bind-tokens", &ann, two_steps).await;
     assert_eq!(made.status, 201, "{}", made.text);
     let token = made.body["token"].as_str().expect("token").to_owned();
     let attempt = made.body["attempt_id"].as_str().expect("attempt").to_owned();
@@ -50,7 +51,10 @@ async fn a_phone_binds_controls_shares_and_gives_up() {
 
     world.report(&token).await;
     let state = world.app("GET", &poll, &ann, Value::Null).await;
-    assert_eq!((&state.body["state"], &state.body["device_id"]), (&json!("reported"), &json!(LAMP)));
+    assert_eq!(
+        (&state.body["state"], &state.body["device_id"]),
+        (&json!("reported"), &json!(LAMP))
+    );
     let bound = world.app("POST", "/bindings", &ann, json!({"token": token})).await;
     assert_eq!(bound.status, 201, "{}", bound.text);
     assert_eq!((&bound.body["device_id"], &bound.body["role"]), (&json!(LAMP), &json!("owner")));
@@ -104,7 +108,7 @@ async fn a_phone_binds_controls_shares_and_gives_up() {
 async fn an_attempt_ends_with_the_phones_reason() {
     let world = World::new().await;
     let (ann, bob) = (world.sign_up("ann").await, world.sign_up("bob").await);
-    let made = world.app("POST", "/bind-tokens", &ann, json!({"auto_bind": true})).await;
+    let made = world.app("POST", "/bind-tokens", &ann, Value::Null).await;
     let attempt = made.body["attempt_id"].as_str().expect("attempt").to_owned();
     let path = format!("/attempts/{attempt}");
     let shown = world.app("GET", &path, &ann, Value::Null).await;
@@ -145,4 +149,18 @@ async fn signing_up_can_be_closed() {
     let body = Some(json!({"username": "ann", "password": "correct horse"}));
     let answer = world.call("POST", "/app/v1/users", None, body).await;
     assert_eq!((answer.status.as_u16(), &answer.body["code"]), (403, &json!("user.sign_up_off")));
+}
+
+#[tokio::test]
+async fn a_token_binds_by_itself_unless_told_otherwise() {
+    let world = World::new().await;
+    world.furnish().await;
+    let ann = world.sign_up("ann").await;
+    let made = world.app("POST", "/bind-tokens", &ann, Value::Null).await;
+    let token = made.body["token"].as_str().expect("token").to_owned();
+    world.report(&token).await;
+    let state = world.app("GET", &format!("/bind-tokens/{token}"), &ann, Value::Null).await;
+    assert_eq!(state.body["state"], "bound", "{}", state.text);
+    let again = world.app("POST", "/bindings", &ann, json!({"token": token})).await;
+    assert_eq!((again.status.as_u16(), &again.body["device_id"]), (201, &json!(LAMP)));
 }

@@ -106,8 +106,7 @@ async fn a_role_that_is_too_low_is_refused() {
         let path = operation.path(PROJECT);
         for lower in ladder.into_iter().filter(|&lower| lower < role) {
             let token = world.token(PROJECT, lower).await;
-            let answer =
-                world.call(&operation.method, &path, Some(&token), Some(json!({}))).await;
+            let answer = world.call(&operation.method, &path, Some(&token), Some(json!({}))).await;
             assert_eq!(answer.status, 403, "{} {path} as {lower:?}", operation.method);
             assert_eq!(answer.body["code"], "api.forbidden");
         }
@@ -139,8 +138,7 @@ async fn another_space_is_closed() {
         }
         for project in [PROJECT, "00000000000000000000000000000000"] {
             let path = operation.path(project);
-            let answer =
-                world.call(&operation.method, &path, Some(&token), Some(json!({}))).await;
+            let answer = world.call(&operation.method, &path, Some(&token), Some(json!({}))).await;
             assert_eq!(answer.status, 403, "{} {path}", operation.method);
             assert_eq!(answer.body["error_code"], "IOTDA.001002");
         }
@@ -154,9 +152,7 @@ async fn objects_of_another_space_do_not_exist() {
     let token = world.token(OTHER, Role::Admin).await;
     let get = |path: String| {
         let (world, token) = (&world, token.clone());
-        async move {
-            world.call("GET", &format!("/v5/iot/{OTHER}{path}"), Some(&token), None).await
-        }
+        async move { world.call("GET", &format!("/v5/iot/{OTHER}{path}"), Some(&token), None).await }
     };
     for path in ["", "/shadow", "/trace", "/why", "/presence", "/properties"] {
         let answer = get(format!("/devices/{LAMP}{path}")).await;

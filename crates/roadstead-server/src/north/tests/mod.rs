@@ -28,9 +28,7 @@ use super::{Probes, router};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::{Directory, Link, Order};
-use crate::service::{
-    CertificateIssuer, IssueError, Issued, Parts, Platform, Random, open_clouds,
-};
+use crate::service::{CertificateIssuer, IssueError, Issued, Parts, Platform, Random, open_clouds};
 
 /// The project of the recorded calls; here the default space.
 pub(super) const PROJECT: &str = "0123456789abcdef0123456789abcdef";
@@ -122,7 +120,8 @@ impl World {
     pub(super) async fn token(&self, space: &str, role: Role) -> String {
         let user = user_name(space, role);
         let life = Duration::from_secs(3600);
-        let (token, _) = self.platform.grant_token(&user.as_str().into(), life).await.expect("token");
+        let (token, _) =
+            self.platform.grant_token(&user.as_str().into(), life).await.expect("token");
         token.expose_text().expect("text").into()
     }
 

@@ -110,10 +110,7 @@ async fn derived_signatures_and_the_project_look_up_are_accepted() {
         }
         if path.starts_with("/v3/projects") {
             let project = &answer.body["projects"][0];
-            assert_eq!(
-                (&project["id"], &project["name"]),
-                (&json!(PROJECT), &json!("cn-north-4"))
-            );
+            assert_eq!((&project["id"], &project["name"]), (&json!(PROJECT), &json!("cn-north-4")));
         }
     }
 }
