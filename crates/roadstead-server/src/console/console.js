@@ -40,7 +40,7 @@ function show(id, data, make) {
   const key = JSON.stringify([state.language, data]);
   if (state.shown[id] === key) return;
   state.shown[id] = key;
-  $(id).replaceChildren(...[make()].flat());
+  $(id).replaceChildren(...[make()].flat().filter((child) => child !== null));
 }
 
 async function api(path) {
@@ -258,8 +258,9 @@ function renderAttempts() {
     const label = device ? device.device_name : attempt.device_id || words().someone;
     const about = [who, attempt.method, started].filter(Boolean).join(" · ");
     return h("article", { class: "attempt" },
-      h("div", { class: "who" }, h("strong", null, label), h("span", { class: "sub" }, about)),
-      stages(attempt), outcome(attempt));
+      h("div", { class: "row" }, h("strong", null, label), h("span", { class: "sub" }, about),
+        h("span", { class: "grow" }), outcome(attempt)),
+      stages(attempt), reason(attempt));
   }));
 }
 
@@ -283,10 +284,14 @@ function outcome(attempt) {
   const w = words();
   const [kind, label] = { success: ["good", w.success], failure: ["bad", w.failure] }[attempt.result] || ["warn", w.waiting];
   const took = attempt.ended_at ? ` · ${seconds(Date.parse(attempt.ended_at) - Date.parse(attempt.started_at))}` : "";
-  const reason = attempt.reason;
-  return h("div", { class: "outcome" }, pill(kind, label + took),
-    reason ? h("code", null, reason.code) : null,
-    reason ? h("span", { class: "remedy" }, reason.remedy || reason.meaning) : null);
+  return pill(kind, label + took);
+}
+
+function reason(attempt) {
+  const { code, detail, remedy, meaning } = attempt.reason || {};
+  if (!code) return null;
+  return h("p", { class: "reason" }, h("code", null, code), detail ? h("span", { class: "sub" }, detail) : null,
+    h("span", { class: "do" }, `→ ${remedy || meaning}`));
 }
 
 const pill = (kind, text) => h("span", { class: `pill ${kind}` }, text);
@@ -307,9 +312,9 @@ function ago(text, device) {
   if (device && device.status === "ONLINE") return words().now;
   if (!text) return words().never;
   const s = Math.max(0, Math.round((Date.now() - Date.parse(text)) / 1000));
-  const [n, unit] = s < 60 ? [Math.floor(s / 5) * 5, "s"] : s < 3600 ? [Math.floor(s / 60), "min"]
-    : s < 172800 ? [Math.floor(s / 3600), "h"] : [Math.floor(s / 86400), "d"];
-  return n === 0 ? words().now : words().ago.replace("{}", `${n} ${unit}`);
+  const [n, unit] = s < 60 ? [Math.floor(s / 5) * 5, 0] : s < 3600 ? [Math.floor(s / 60), 1]
+    : s < 172800 ? [Math.floor(s / 3600), 2] : [Math.floor(s / 86400), 3];
+  return n === 0 ? words().now : words().ago.replace("{}", `${n} ${words().units[unit]}`);
 }
 
 function select(id) {

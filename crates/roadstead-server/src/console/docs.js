@@ -1,7 +1,7 @@
 "use strict";
 // Shows /openapi.json: operations by group, parameters, bodies as examples.
 
-const DEPTH_MAX = 6;
+const DEPTH_MAX = 10;
 let api = null;
 
 function h(tag, attributes, ...children) {
