@@ -25,17 +25,14 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// Every sub-command.
+/// Every sub-command. Those without a text here have theirs at their arguments.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    /// Shows platform, phone and devices at work on this machine.
     Demo(cmd::demo::Demo),
-    /// Runs the platform.
     Up(cmd::up::Up),
     /// Prints and checks settings.
     #[command(subcommand)]
     Config(cmd::config::Config),
-    /// Imports products and devices with the ids and secrets they already have.
     Import(cmd::import::Import),
     /// Products and their thing models.
     #[command(subcommand)]
@@ -58,11 +55,8 @@ pub(crate) enum Command {
     /// Onboarding attempts, stage by stage.
     #[command(subcommand)]
     Attempt(cmd::attempt::Attempt),
-    /// Shows every hop of one device.
     Trace(cmd::trace::Trace),
-    /// Says why a device is offline, unbound or silent.
     Why(cmd::why::Why),
-    /// Explains the stable codes of failures.
     Errors(cmd::errors::Errors),
     /// Plays the phone: sign in, provision, bind, control.
     #[command(subcommand)]

@@ -25,7 +25,7 @@ pub(crate) enum Command {
         parameters: Vec<Pair>,
         /// All parameters as one JSON object.
         #[arg(long = "params", value_name = "JSON")]
-        json: Option<String>,
+        document: Option<String>,
         #[command(flatten)]
         server: ServerArgs,
     },
@@ -33,8 +33,8 @@ pub(crate) enum Command {
 
 impl Command {
     pub(crate) fn run(self, out: &Out) -> Result<()> {
-        let Self::Send { device, command, service, parameters, json, server } = self;
-        let parameters = object(&parameters, json.as_deref())?;
+        let Self::Send { device, command, service, parameters, document, server } = self;
+        let parameters = object(&parameters, document.as_deref())?;
         let mut body = json!({ "command_name": command, "paras": parameters });
         if let Some(service) = service {
             body["service_id"] = service.into();

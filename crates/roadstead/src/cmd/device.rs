@@ -105,7 +105,6 @@ pub(crate) enum Device {
         #[command(flatten)]
         server: ServerArgs,
     },
-    /// Runs a virtual device on this machine.
     Run(Run),
 }
 
@@ -214,9 +213,14 @@ fn mask(device: &mut Value) {
 
 fn print(out: &Out, device: &Value) -> Result<()> {
     out.answer(device, |out| {
+        let mut device = device.clone();
+        // v5 calls a device that connects directly its own gateway.
+        if device["gateway_id"] == device["device_id"] {
+            device["gateway_id"] = Value::Null;
+        }
         let mut text = fields(
             out,
-            device,
+            &device,
             &[
                 ("device", "/device_id"),
                 ("node", "/node_id"),
@@ -232,7 +236,7 @@ fn print(out: &Out, device: &Value) -> Result<()> {
                 ("activated", "/active_time"),
             ],
         );
-        if device["status"] == "OFFLINE" || device["status"] == "INACTIVE" {
+        if device["status"] == "OFFLINE" {
             let id = cell(&device["device_id"]);
             text.push_str(&format!("Ask `roadstead why {id}` for the reason.\n"));
         }

@@ -135,6 +135,7 @@ async fn send_to(client: &Client, fleet: Fleet, check: bool) -> Result<Tally> {
         call.devices(batch).await?;
     }
     bar.finish_and_clear();
+    call.tally.errors.sort_by_key(|error| error.line);
     Ok(call.tally)
 }
 
@@ -216,7 +217,7 @@ impl Verdicts {
     /// Counts them and shows the rows that need attention.
     fn human(&self, out: &Out, file: &Path) -> String {
         let mut text = format!(
-            "{} devices work unmodified, {} under a condition, {} do not.\n",
+            "Devices: {} will work unmodified, {} under a condition, {} will not.\n",
             self.yes, self.depends, self.no
         );
         let odd = || self.rows.iter().filter(|row| row["works"] != "yes");
@@ -224,9 +225,12 @@ impl Verdicts {
             let works = if row["works"] == "no" { Tone::Bad } else { Tone::Warn };
             let place = format!("{}:{}", file.display(), cell(&row["line"]));
             let name = format!("{}/{}", cell(&row["product"]), cell(&row["device"]));
-            let (message, code) = (cell(&row["message"]), cell(&row["code"]));
+            let message = match row["code"].as_str() {
+                None | Some("ok") => cell(&row["message"]),
+                Some(code) => format!("{} ({code})", cell(&row["message"])),
+            };
             let place = out.paint().tone(works, &place);
-            text.push_str(&format!("{place}: {name}: {message} ({code})\n"));
+            text.push_str(&format!("{place}: {name}: {message}\n"));
         }
         let more = odd().count().saturating_sub(ROWS_SHOWN_MAX);
         if more > 0 {

@@ -55,22 +55,19 @@ pub(crate) enum Product {
         #[command(flatten)]
         server: ServerArgs,
     },
-    /// Replaces the thing model by a vendor's own document.
+    /// Replaces the thing model by that of a file.
     ImportModel {
         /// Product id.
         product: String,
-        /// Thing-model file of the vendor.
+        /// Thing model: a vendor's own document, or what `export-model` wrote.
         file: PathBuf,
         #[command(flatten)]
         server: ServerArgs,
     },
-    /// Prints the thing model as a vendor's own document.
+    /// Prints the thing model as the API's own document, `service_capabilities`.
     ExportModel {
         /// Product id.
         product: String,
-        /// Whose document; the product's own dialect when missing.
-        #[arg(long)]
-        dialect: Option<String>,
         #[command(flatten)]
         server: ServerArgs,
     },
@@ -136,12 +133,14 @@ impl Product {
             }
             Self::Delete { product, server } => block_on(delete(out, server, product)),
             Self::ImportModel { product, file, server } => {
-                let change = json!({ "model": read_model(&file)? });
+                let model = read_model(&file)?;
+                let change = match model.get("service_capabilities") {
+                    Some(services) => json!({ "service_capabilities": services }),
+                    None => json!({ "model": model }),
+                };
                 block_on(update(out, server, product, change))
             }
-            Self::ExportModel { product, dialect, server } => {
-                block_on(export_model(out, server, product, dialect))
-            }
+            Self::ExportModel { product, server } => block_on(export_model(out, server, product)),
         }
     }
 }
@@ -245,15 +244,10 @@ async fn delete(out: &Out, server: ServerArgs, product: String) -> Result<()> {
     out.answer(&json!({ "deleted": product }), |_| format!("Deleted product `{product}`.\n"))
 }
 
-async fn export_model(
-    out: &Out,
-    server: ServerArgs,
-    product: String,
-    dialect: Option<String>,
-) -> Result<()> {
+async fn export_model(out: &Out, server: ServerArgs, product: String) -> Result<()> {
     let client = Client::connect(&server).await?;
-    let query: Vec<(&str, &str)> = dialect.as_deref().map(|d| ("dialect", d)).into_iter().collect();
-    let model = client.get(&format!("{}/model", path(&product)), &query).await?;
+    let product = client.get(&path(&product), &[]).await?;
+    let model = json!({ "service_capabilities": product["service_capabilities"] });
     out.answer(&model, |_| format!("{model:#}\n"))
 }
 

@@ -103,10 +103,10 @@ async fn list(out: &Out, server: ServerArgs) -> Result<()> {
     let client = Client::connect(&server).await?;
     let users = client.list("/users", "users", &[]).await?;
     out.answer(&json!({ "users": users }), |out| {
-        let mut table = Table::new(&["USER", "ROLE", "CREATED", "ID"]);
+        let mut table = Table::new(&["USER", "ROLE", "ID", "CREATED"]);
         for u in &users {
             let created = out.clock().ago(&u["create_time"]);
-            table.row([cell(&u["username"]), cell(&u["role"]), created, cell(&u["user_id"])]);
+            table.row([cell(&u["username"]), cell(&u["role"]), cell(&u["user_id"]), created]);
         }
         table.render(out.paint(), "There are no users.")
     })

@@ -1,6 +1,7 @@
 //! Golden sessions of the command line: every `golden/*.txt` is a list of commands with their
 //! exact output and exit code. `UPDATE=1 cargo test -p roadstead --test cli` rewrites them.
 
+mod journey;
 mod normal;
 mod server;
 mod session;

@@ -1,4 +1,5 @@
-//! Takes out of an output what differs from run to run: paths, ports, dates, ids.
+//! Takes out of an output what differs from run to run (paths, ports, dates, ids) and what editors
+//! strip (blanks at the end of a line).
 
 use std::path::Path;
 
@@ -9,7 +10,7 @@ pub(crate) fn normalise(text: &str, folder: &Path) -> String {
     let text = replace(&text, "127.0.0.1:", |rest| digits(rest), "127.0.0.1:[PORT]");
     let text = replace_word(&text, is_date, "[DATE]");
     let text = replace_word(&text, |word| word.len() == 32 && is_hex(word), "[ID]");
-    ago(&text)
+    ago(&text).lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 /// Replaces `prefix` and the `len` bytes after it.

@@ -4,12 +4,15 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
 
+use serde_json::Value;
+
 use crate::session::roadstead;
 
 /// A running platform.
 pub(crate) struct Server {
     process: Child,
     lines: BufReader<std::process::ChildStdout>,
+    ready: Value,
 }
 
 impl Server {
@@ -24,8 +27,14 @@ impl Server {
         let mut lines = BufReader::new(process.stdout.take().expect("stdout"));
         let mut line = String::new();
         lines.read_line(&mut line).expect("ready line");
-        assert!(line.contains("\"ready\""), "the platform did not start: {line}");
-        Self { process, lines }
+        let ready: Value = serde_json::from_str(&line).unwrap_or_default();
+        assert_eq!(ready["event"], "ready", "the platform did not start: {line}");
+        Self { process, lines, ready }
+    }
+
+    /// Returns the bound address of a listener.
+    pub(crate) fn address(&self, name: &str) -> String {
+        self.ready["addresses"][name].as_str().expect("address").to_owned()
     }
 }
 

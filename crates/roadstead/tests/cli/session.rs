@@ -17,7 +17,7 @@ use crate::server::Server;
 /// Runs every command of `file` in a fresh folder with a copy of `fixtures`.
 pub(crate) fn run(file: &Path, fixtures: &Path) {
     let expected = std::fs::read_to_string(file).unwrap_or_else(|e| panic!("{file:?}: {e}"));
-    let folder = Folder::new(file);
+    let folder = Folder::new(&file.file_stem().expect("name").to_string_lossy());
     for entry in std::fs::read_dir(fixtures).expect("fixtures") {
         let entry = entry.expect("entry");
         std::fs::copy(entry.path(), folder.0.join(entry.file_name())).expect("copy");
@@ -55,6 +55,7 @@ fn perform(command: &str, folder: &Path) -> String {
     let stderr = normalise(&String::from_utf8_lossy(&output.stderr), folder);
     let stderr: String =
         stderr.lines().map(|line| format!("{}\n", format!("| {line}").trim_end())).collect();
+    assert!(!stderr.contains("panicked at"), "`roadstead{command}` panicked:\n{stderr}");
     let code = output.status.code().map_or("killed".to_owned(), |code| code.to_string());
     format!("{stdout}{stderr}= {code}\n")
 }
@@ -98,16 +99,21 @@ fn words(command: &str) -> Vec<String> {
 }
 
 /// A folder of one session, removed at its end.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new(file: &Path) -> Self {
-        let name = file.file_stem().expect("name").to_string_lossy();
+    /// Makes an empty folder.
+    pub(crate) fn new(name: &str) -> Self {
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
             .join(format!("{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).expect("folder");
         Self(path)
+    }
+
+    /// Returns where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 }
 

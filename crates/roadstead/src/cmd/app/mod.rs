@@ -29,7 +29,6 @@ pub(crate) enum App {
         #[command(flatten)]
         server: ServerArgs,
     },
-    /// Takes a device into possession: network, token, binding.
     Provision(Provision),
     /// Makes a bind token.
     Token {

@@ -17,7 +17,7 @@ use crate::failure::{Failure, Result};
 use crate::firmware;
 use crate::output::{Clock, Out, Tone, span};
 
-/// Takes a device into possession.
+/// Takes a device into possession: network, token, binding.
 #[derive(Args, Debug)]
 pub(crate) struct Provision {
     /// Whose device it is.

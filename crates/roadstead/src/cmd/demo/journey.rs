@@ -1,5 +1,6 @@
 //! One dialect's journey: a phone provisions a device, owns it, hears its report, commands it.
 
+use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -106,7 +107,7 @@ pub(super) async fn phone(
     operator: &Client,
     password: &str,
     teller: &Teller,
-) -> Result<String> {
+) -> Result<()> {
     let name = format!("demo-{}", cast.dialect);
     let mut phone = api::Client::new(&platform.base).map_err(|error| failed(&error))?;
     phone.create_user(&name, password).await.map_err(|error| failed(&error))?;
@@ -118,24 +119,18 @@ pub(super) async fn phone(
     options.poll_gap = POLL_GAP;
     options.policy.send_gap = SEND_GAP;
     options.policy.sends_max = 20;
-    let journey = provision(&phone, options, |event| hear(teller, event));
-    let watch = watch_cloud(operator, &name, teller);
-    let provisioned = tokio::select! {
-        result = journey => result.map_err(|error| failed(&error))?,
-        never = watch => return never,
-    };
-    teller.done(Step::Bind);
-
-    let watch = watch_cloud(operator, &name, teller);
-    let rest = async {
+    let journey = async {
+        let provisioned = provision(&phone, options, |event| hear(teller, event))
+            .await
+            .map_err(|error| failed(&error))?;
+        teller.done(Step::Bind);
         report(&phone, &provisioned.device_id, teller).await?;
         command(cast, &phone, &provisioned.device_id, teller).await
     };
     tokio::select! {
-        result = rest => result?,
-        never = watch => return never,
+        result = journey => result,
+        failure = watch_cloud(operator, &name, teller) => Err(failure),
     }
-    Ok(provisioned.device_id)
 }
 
 /// Tells what the phone saw.
@@ -188,14 +183,20 @@ async fn command(cast: &Cast, phone: &api::Client, device: &str, teller: &Teller
         let message = format!("The device refused the command: {answer}.");
         return Err(Failure::new("command.unsupported", message));
     }
-    teller.seen(Clock::now().0, Witness::Phone, "answer", &cell(&answer));
+    teller.seen(Clock::now().0, Witness::Phone, "answer", "done");
     teller.done(Step::Command);
     Ok(())
 }
 
-/// Tells what the platform itself saw of the attempts of a user; never ends by itself but with a
-/// failure.
-async fn watch_cloud<T>(operator: &Client, user: &str, teller: &Teller) -> Result<T> {
+/// Tells what the platform itself saw of the attempts of a user; ends only with a failure.
+async fn watch_cloud(operator: &Client, user: &str, teller: &Teller) -> Failure {
+    match try_watch_cloud(operator, user, teller).await {
+        Ok(never) => match never {},
+        Err(failure) => failure,
+    }
+}
+
+async fn try_watch_cloud(operator: &Client, user: &str, teller: &Teller) -> Result<Infallible> {
     let user = operator.get(&format!("/users/{user}"), &[]).await?;
     let user = cell(&user["user_id"]);
     let mut told: Vec<(String, String)> = Vec::new();

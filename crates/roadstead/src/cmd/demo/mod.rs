@@ -165,7 +165,7 @@ impl Stage {
         }
         self.summary(out, &story, once)?;
         if !once {
-            self.go_on(out, &mut story, &mut happenings, &devices).await?;
+            self.go_on(&mut story, &mut happenings, &devices).await?;
         }
         let _ = self.stop.send(true);
         for (_, device) in devices {
@@ -193,7 +193,6 @@ impl Stage {
     /// Lets the devices report every few seconds, until Ctrl-C ends the caller.
     async fn go_on(
         &self,
-        _out: &Out,
         story: &mut Story<'_>,
         happenings: &mut mpsc::UnboundedReceiver<Happening>,
         devices: &[(&Cast, Device)],
