@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use roadstead_core::{Code, code};
 use roadstead_core::session::Ending;
+use roadstead_core::{Code, code};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
