@@ -11,8 +11,11 @@
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
-use openssl::symm::{Cipher, decrypt_aead, encrypt_aead};
+use openssl::cipher::Cipher;
+use openssl::cipher_ctx::CipherCtx;
+use openssl::error::ErrorStack;
 use roadstead_core::Secret;
 use roadstead_core::code::StoreFailure;
 use roadstead_core::port::StoreError;
@@ -39,29 +42,24 @@ pub(crate) struct Place<'a> {
 pub(crate) struct Vault {
     key: Secret,
     random: Random,
+    /// Fetched once: looking the algorithm up costs more than a secret.
+    cipher: Arc<Cipher>,
 }
 
 impl Vault {
     /// Wraps a key of 32 bytes.
-    pub(crate) fn new(key: Secret, random: Random) -> Self {
-        Self { key, random }
+    pub(crate) fn new(key: Secret, random: Random) -> Result<Self, StoreError> {
+        let cipher = Cipher::fetch(None, "AES-256-GCM", None)
+            .map_err(|error| failure(&format!("fetching AES-256-GCM: {error}")))?;
+        Ok(Self { key, random, cipher: Arc::new(cipher) })
     }
 
     /// Encrypts a secret for its place.
     pub(crate) fn seal(&self, place: Place<'_>, secret: &Secret) -> Result<Vec<u8>, StoreError> {
         let mut nonce = [0u8; NONCE_BYTES];
         self.random.fill(&mut nonce)?;
-        let mut tag = [0u8; TAG_BYTES];
-        let sealed = encrypt_aead(
-            Cipher::aes_256_gcm(),
-            self.key.expose(),
-            Some(&nonce),
-            &place.associated(),
-            secret.expose(),
-            &mut tag,
-        )
-        .map_err(|error| failure(&format!("sealing a secret: {error}")))?;
-        Ok([&nonce[..], &sealed, &tag].concat())
+        self.encrypt(&nonce, &place.associated(), secret.expose())
+            .map_err(|error| failure(&format!("sealing a secret: {error}")))
     }
 
     /// Decrypts a secret of its place.
@@ -73,11 +71,39 @@ impl Vault {
         let (nonce, rest) = sealed.split_at_checked(NONCE_BYTES).ok_or_else(broken)?;
         let text_bytes = rest.len().checked_sub(TAG_BYTES).ok_or_else(broken)?;
         let (text, tag) = rest.split_at(text_bytes);
-        let associated = place.associated();
-        let cipher = Cipher::aes_256_gcm();
-        decrypt_aead(cipher, self.key.expose(), Some(nonce), &associated, text, tag)
-            .map(Secret::new)
-            .map_err(|_| broken())
+        self.decrypt(nonce, &place.associated(), text, tag).map_err(|_| broken())
+    }
+
+    fn encrypt(&self, nonce: &[u8], place: &[u8], text: &[u8]) -> Result<Vec<u8>, ErrorStack> {
+        let mut ctx = CipherCtx::new()?;
+        ctx.encrypt_init(Some(&self.cipher), Some(self.key.expose()), Some(nonce))?;
+        ctx.cipher_update(place, None)?;
+        let mut sealed = nonce.to_vec();
+        ctx.cipher_update_vec(text, &mut sealed)?;
+        ctx.cipher_final_vec(&mut sealed)?;
+        let mut tag = [0u8; TAG_BYTES];
+        ctx.tag(&mut tag)?;
+        sealed.extend_from_slice(&tag);
+        Ok(sealed)
+    }
+
+    fn decrypt(
+        &self,
+        nonce: &[u8],
+        place: &[u8],
+        text: &[u8],
+        tag: &[u8],
+    ) -> Result<Secret, ErrorStack> {
+        let mut ctx = CipherCtx::new()?;
+        ctx.decrypt_init(Some(&self.cipher), Some(self.key.expose()), Some(nonce))?;
+        ctx.cipher_update(place, None)?;
+        ctx.set_tag(tag)?;
+        // Room for all of it at once: growing would leave a copy that nobody wipes.
+        let mut plain = Vec::with_capacity(text.len() + TAG_BYTES);
+        let outcome =
+            ctx.cipher_update_vec(text, &mut plain).and_then(|_| ctx.cipher_final_vec(&mut plain));
+        let plain = Secret::new(plain);
+        outcome.map(|_| plain)
     }
 }
 
@@ -145,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_secret_opens_only_in_its_place_and_unchanged() {
-        let vault = Vault::new(Secret::new([7; 32]), Random::os());
+        let vault = Vault::new(Secret::new([7; 32]), Random::os()).expect("cipher");
         let sealed = vault.seal(HERE, &Secret::from("psk")).expect("seal");
         assert!(vault.open(HERE, &sealed).expect("open").matches(b"psk"));
         for elsewhere in [
@@ -161,7 +187,7 @@ mod tests {
             assert!(vault.open(HERE, &bent).is_err(), "byte {n}");
             assert!(vault.open(HERE, &sealed[..n]).is_err(), "cut to {n}");
         }
-        let other = Vault::new(Secret::new([8; 32]), Random::os());
+        let other = Vault::new(Secret::new([8; 32]), Random::os()).expect("cipher");
         assert!(other.open(HERE, &sealed).is_err());
         assert_ne!(sealed, vault.seal(HERE, &Secret::from("psk")).expect("seal"), "fresh nonce");
     }

@@ -4,7 +4,8 @@
 //! A slot is *dirty* while the table lacks some of its journal records; dirty slots are never
 //! evicted. Only committed state is here.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -13,6 +14,8 @@ use roadstead_core::shadow::{Change, Shadow};
 
 /// Memory of a slot beside its values, bytes.
 const SLOT_BYTES: usize = 400;
+/// What changes may add to a shadow before it is measured again, bytes of JSON.
+const NEW_BYTES: usize = 512;
 /// Memory of parsed values per byte of JSON.
 const MEMORY_PER_JSON_BYTE: usize = 4;
 
@@ -28,6 +31,10 @@ struct Inner {
     /// Dirty slots, the one with the oldest record first. An element counts only while its slot
     /// still says so.
     dirty: VecDeque<(i64, DeviceId)>,
+    /// The same slots by row, for writing neighbours together.
+    rows: BTreeMap<i64, DeviceId>,
+    /// Row that was written last.
+    swept: i64,
     bytes: usize,
     round: u64,
 }
@@ -35,8 +42,10 @@ struct Inner {
 struct Slot {
     row: i64,
     shadow: Shadow,
-    /// Upper bound of the shadow's JSON, bytes.
+    /// Upper bound of the shadow's JSON, bytes; every change adds to it.
     bound: usize,
+    /// The shadow's JSON when it was last written or read, bytes.
+    size: usize,
     /// Last journal record in `shadow`.
     applied: i64,
     /// First journal record that the table lacks, and since when.
@@ -86,23 +95,26 @@ impl Live {
     ) -> bool {
         let inner = &mut *self.inner.lock();
         if let Some(Loaded { row, shadow, bound }) = loaded {
-            let slot = Slot { row, shadow, bound, applied: id, dirty: None, round: inner.round };
-            inner.bytes += memory(bound);
+            let (size, round) = (bound, inner.round);
+            let slot = Slot { row, shadow, bound, size, applied: id, dirty: None, round };
+            inner.bytes += slot.memory();
             if let Some(old) = inner.slots.insert(device.clone(), slot) {
-                inner.bytes -= memory(old.bound);
+                inner.bytes -= old.memory();
             }
         }
         let Some(slot) = inner.slots.get_mut(device) else {
             return false;
         };
         changes.iter().for_each(|change| slot.shadow.apply(change));
-        inner.bytes = inner.bytes + memory(bound) - memory(slot.bound);
+        inner.bytes -= slot.memory();
         slot.bound = bound;
+        inner.bytes += slot.memory();
         slot.applied = id;
         slot.round = inner.round;
         if slot.dirty.is_none() {
             slot.dirty = Some((id, Instant::now()));
             inner.dirty.push_back((id, device.clone()));
+            inner.rows.insert(slot.row, device.clone());
         }
         slot.shadow.has_desired()
     }
@@ -111,29 +123,33 @@ impl Live {
     pub(super) fn remove(&self, device: &DeviceId) {
         let mut inner = self.inner.lock();
         if let Some(slot) = inner.slots.remove(device) {
-            inner.bytes -= memory(slot.bound);
+            inner.bytes -= slot.memory();
+            inner.rows.remove(&slot.row);
         }
     }
 
-    /// Serializes up to `most` dirty shadows, oldest first; with `before`, only those that are
-    /// dirty since then. They stay dirty until [`Live::flushed`].
-    pub(super) fn dirty(&self, most: usize, before: Option<Instant>) -> Vec<Flush> {
+    /// True when a shadow is dirty since `before`.
+    pub(super) fn is_due(&self, before: Instant) -> bool {
         let inner = &mut *self.inner.lock();
         inner.skip_stale();
+        let oldest = inner.dirty.front().and_then(|(_, device)| inner.slots.get(device));
+        oldest.and_then(|slot| slot.dirty).is_some_and(|(_, since)| since <= before)
+    }
+
+    /// Serializes up to `most` dirty shadows, going round in the order of their rows: neighbours
+    /// share a page. They stay dirty until [`Live::flushed`].
+    pub(super) fn dirty(&self, most: usize) -> Vec<Flush> {
+        let inner = &mut *self.inner.lock();
+        let after = inner.rows.range((Excluded(inner.swept), Unbounded));
+        let before = inner.rows.range(..=inner.swept);
         let mut flushes = Vec::new();
-        for (id, device) in &inner.dirty {
+        for (row, device) in after.chain(before).take(most) {
             let Some(slot) = inner.slots.get(device) else { continue };
-            let Some((first, since)) = slot.dirty.filter(|(first, _)| first == id) else {
-                continue;
-            };
-            if flushes.len() >= most || before.is_some_and(|before| since > before) {
-                break;
-            }
-            debug_assert!(first <= slot.applied);
             let body = serde_json::to_vec(&slot.shadow).expect("a shadow is JSON");
-            let (device, row, applied) = (device.clone(), slot.row, slot.applied);
-            flushes.push(Flush { device, row, applied, body });
+            let (device, applied) = (device.clone(), slot.applied);
+            flushes.push(Flush { device, row: *row, applied, body });
         }
+        inner.swept = flushes.last().map_or(inner.swept, |flush| flush.row);
         flushes
     }
 
@@ -144,8 +160,11 @@ impl Live {
             let Some(slot) = inner.slots.get_mut(&flush.device) else { continue };
             if slot.row == flush.row && slot.applied == flush.applied {
                 slot.dirty = None;
-                inner.bytes = inner.bytes + memory(flush.body.len()) - memory(slot.bound);
+                inner.rows.remove(&flush.row);
+                inner.bytes -= slot.memory();
                 slot.bound = flush.body.len();
+                slot.size = flush.body.len();
+                inner.bytes += slot.memory();
             }
         }
         inner.skip_stale();
@@ -175,7 +194,7 @@ impl Live {
         inner.slots.retain(|_, slot| {
             let keep = slot.dirty.is_some() || slot.round > median;
             if !keep {
-                freed += memory(slot.bound);
+                freed += slot.memory();
             }
             keep
         });
@@ -186,7 +205,7 @@ impl Live {
     /// Returns the number of shadows and of dirty ones.
     pub(super) fn len(&self) -> (usize, usize) {
         let inner = self.inner.lock();
-        (inner.slots.len(), inner.dirty.len())
+        (inner.slots.len(), inner.rows.len())
     }
 }
 
@@ -202,8 +221,12 @@ impl Inner {
     }
 }
 
-fn memory(json_bytes: usize) -> usize {
-    SLOT_BYTES + json_bytes * MEMORY_PER_JSON_BYTE
+impl Slot {
+    /// Estimates memory, bytes. Most changes replace values, so the bound alone would say too much.
+    fn memory(&self) -> usize {
+        let json_bytes = self.bound.min(self.size * 2 + NEW_BYTES);
+        SLOT_BYTES + json_bytes * MEMORY_PER_JSON_BYTE
+    }
 }
 
 #[cfg(test)]
@@ -230,7 +253,7 @@ mod tests {
         }
         assert!(live.evict(), "all is dirty");
         assert_eq!((live.len(), live.oldest_dirty()), ((3, 3), Some(1)));
-        let flushes = live.dirty(2, None);
+        let flushes = live.dirty(2);
         let names: Vec<_> = flushes.iter().map(|flush| flush.device.as_str()).collect();
         assert_eq!(names, ["a", "b"]);
         // A change between serialization and commit keeps the slot dirty.
@@ -242,7 +265,7 @@ mod tests {
         assert!(live.shadow(&"b".into()).is_some());
         live.remove(&"b".into());
         assert_eq!(live.oldest_dirty(), Some(3));
-        live.flushed(&live.dirty(9, None));
+        live.flushed(&live.dirty(9));
         assert_eq!(live.oldest_dirty(), None);
         live.evict();
         assert_eq!(live.len(), (0, 0));
@@ -250,11 +273,29 @@ mod tests {
     }
 
     #[test]
+    fn flushing_goes_round_in_row_order() {
+        let live = Live::new(0);
+        let names = |most| {
+            live.dirty(most)
+                .iter()
+                .map(|flush| flush.device.as_str().to_owned())
+                .collect::<String>()
+        };
+        for (name, id) in [("d", 4), ("a", 1), ("c", 3), ("b", 2)] {
+            load(&live, name, id);
+        }
+        assert_eq!((names(3), names(3), names(9)), ("abc".into(), "dab".into(), "cdab".into()));
+    }
+
+    #[test]
     fn only_old_ones_are_due() {
         let live = Live::new(1000);
         let start = Instant::now();
+        assert!(!live.is_due(start));
         load(&live, "a", 1);
-        assert!(live.dirty(9, Some(start - std::time::Duration::from_secs(1))).is_empty());
-        assert_eq!(live.dirty(9, Some(Instant::now())).len(), 1);
+        assert!(!live.is_due(start - std::time::Duration::from_secs(1)));
+        assert!(live.is_due(Instant::now()));
+        live.flushed(&live.dirty(1));
+        assert!(!live.is_due(Instant::now()));
     }
 }

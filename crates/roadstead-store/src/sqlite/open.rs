@@ -22,6 +22,8 @@ use super::{Counters, OpenError, Options, Shared, Sqlite, file};
 use crate::crypt::{self, Place, Vault};
 use crate::random::Random;
 
+/// Trace waits longer than shadows: fewer, larger segments; in checkpoint ages.
+const TRACE_AGES: u32 = 2;
 /// What the key check seals; not a secret.
 const KEY_CHECK: &str = "roadstead";
 const KEY_CHECK_PLACE: Place<'static> = Place { table: "meta", row: "key_check", column: "value" };
@@ -43,7 +45,7 @@ impl Sqlite {
         let telemetry = Telemetry::open(
             telemetry::folder(data_dir),
             options.trace_buffer_bytes_max,
-            options.checkpoint_age,
+            options.checkpoint_age * TRACE_AGES,
         )?;
         let shared = Arc::new(Shared {
             queue: Queue::new(options.queue_jobs_max, options.queue_bytes_max),
@@ -106,7 +108,7 @@ fn unlock(conn: &Connection, options: &Options) -> Result<Vault, OpenError> {
         (None, Some(_)) => return Err(OpenError::MissingKey { path }),
         (None, None) => crypt::create_key(&path, &Random::os()).map_err(at(&path))?,
     };
-    let vault = Vault::new(key, options.random.clone());
+    let vault = Vault::new(key, options.random.clone())?;
     match sealed {
         Some(sealed) => {
             vault
@@ -134,9 +136,8 @@ fn runs(conn: &Connection) -> Result<Vec<Timestamp>, OpenError> {
 fn replay(conn: &Connection, shared: &Shared) -> Result<(i64, VecDeque<(i64, usize)>), OpenError> {
     let sql = "SELECT max(value) FROM meta WHERE key IN ('journal_floor', 'id_floor')";
     let floor: Option<i64> = conn.query_row(sql, [], |row| row.get(0)).or_engine()?;
-    let newest = shared.telemetry.newest().map(|day| shared.telemetry.watermark(day));
     // A registry restored from a backup may be older than the telemetry beside it.
-    let mut last = floor.unwrap_or(0).max(newest.transpose()?.unwrap_or(0));
+    let mut last = floor.unwrap_or(0).max(shared.telemetry.highest()?);
     let mut journal = VecDeque::new();
     let mut replay = Replay { conn, shared, rows: HashMap::new(), watermarks: HashMap::new() };
     let mut select = conn.prepare("SELECT id, body FROM journal ORDER BY id").or_engine()?;
@@ -152,7 +153,6 @@ fn replay(conn: &Connection, shared: &Shared) -> Result<(i64, VecDeque<(i64, usi
         shared.telemetry.append(id, parts.iter());
         last = last.max(id);
     }
-    last = replay.watermarks.values().copied().fold(last, i64::max);
     if shared.telemetry.start_at(last) {
         // The flush of what was replayed takes a number of its own, for good.
         last += 1;

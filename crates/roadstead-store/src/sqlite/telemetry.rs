@@ -136,9 +136,10 @@ impl Telemetry {
         Ok(upto.flatten().unwrap_or(0))
     }
 
-    /// Returns the newest day that has a file.
-    pub(super) fn newest(&self) -> Option<i64> {
-        self.buffer.lock().files.last().copied()
+    /// Returns the highest number any day's file has.
+    pub(super) fn highest(&self) -> Result<i64, StoreError> {
+        let days = self.buffer.lock().files.clone();
+        days.into_iter().try_fold(0, |highest, day| Ok(self.watermark(day)?.max(highest)))
     }
 
     /// Ends the replay at start-up: every segment in the files has a number up to `last`. True
@@ -376,21 +377,21 @@ impl Telemetry {
         let parts = self.reading(day, |conn| {
             let mut list = conn
                 .prepare_cached(
-                    "SELECT upto, first_at, last_at FROM segment
-                     WHERE device = ?1 AND upto <= ?2 ORDER BY last_at DESC",
+                    "SELECT upto, first_at, last_at, row FROM segment
+                     WHERE device = (SELECT number FROM device WHERE id = ?1) AND upto <= ?2
+                     ORDER BY last_at DESC",
                 )
                 .or_engine()?;
-            let mut body = conn
-                .prepare_cached("SELECT body FROM segment WHERE device = ?1 AND upto = ?2")
-                .or_engine()?;
+            let mut body =
+                conn.prepare_cached("SELECT body FROM segment WHERE row = ?1").or_engine()?;
             let rows = list
                 .query_map(params![device.as_str(), flushed], |row| {
-                    Ok((row.get(0)?, Timestamp(row.get(1)?), Timestamp(row.get(2)?)))
+                    Ok((row.get(0)?, Timestamp(row.get(1)?), Timestamp(row.get(2)?), row.get(3)?))
                 })
                 .or_engine()?;
             let mut parts: Vec<(i64, Vec<Entry>)> = Vec::new();
             for row in rows {
-                let (upto, first_at, last_at): (i64, _, _) = row.or_engine()?;
+                let (upto, first_at, last_at, row): (i64, _, _, i64) = row.or_engine()?;
                 if !range.meets(first_at, last_at) {
                     continue;
                 }
@@ -398,8 +399,7 @@ impl Telemetry {
                 if newer.filter(|entry| entry.at > last_at).count() >= limit {
                     break;
                 }
-                let body: Vec<u8> =
-                    body.query_row(params![device.as_str(), upto], |row| row.get(0)).or_engine()?;
+                let body: Vec<u8> = body.query_row([row], |row| row.get(0)).or_engine()?;
                 parts.push((upto, read(&body, range)?));
             }
             Ok(parts)
@@ -501,16 +501,30 @@ fn write_day(
     upto: i64,
 ) -> rusqlite::Result<()> {
     let tx = conn.transaction()?;
+    let done: Option<i64> = tx
+        .prepare_cached("SELECT value FROM meta WHERE key = 'upto'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    // A flush that failed at another day is done again; this day has it already.
+    if done >= Some(upto) {
+        return Ok(());
+    }
     {
+        let mut find = tx.prepare_cached("SELECT number FROM device WHERE id = ?1")?;
+        let mut name = tx.prepare_cached("INSERT INTO device (id) VALUES (?1)")?;
         let mut insert = tx.prepare_cached(
-            "INSERT OR REPLACE INTO segment (device, upto, first_at, last_at, body)
+            "INSERT INTO segment (device, upto, first_at, last_at, body)
              VALUES (?1, ?2, ?3, ?4, ?5)",
         )?;
         let mut sorted: Vec<_> = devices.iter().collect();
         sorted.sort_unstable_by_key(|(device, _)| *device);
         for (device, segment) in sorted {
             let Segment { first_at, last_at, body } = segment;
-            insert.execute(params![device.as_str(), upto, first_at.0, last_at.0, body])?;
+            let number = match find.query_row([device.as_str()], |row| row.get(0)).optional()? {
+                Some(number) => number,
+                None => name.insert([device.as_str()])?,
+            };
+            insert.execute(params![number, upto, first_at.0, last_at.0, body])?;
         }
         tx.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('upto', ?1)", [upto])?;
     }

@@ -30,9 +30,11 @@ use crate::rule;
 /// Jobs of one group.
 const GROUP_JOBS_MAX: usize = 1000;
 /// A group of at least this many jobs makes the writer linger before the next one.
-const LOADED_GROUP_JOBS: usize = 8;
-/// A lingering writer looks for new jobs this often and stops when none came.
-const LINGER_STEP: Duration = Duration::from_micros(500);
+const LOADED_GROUP_JOBS: usize = 3;
+/// A lingering writer looks for new jobs this often.
+const LINGER_STEP: Duration = Duration::from_millis(1);
+/// It stops when none came so many times in a row, or once when all of the last group are back.
+const QUIET_STEPS_MAX: u32 = 2;
 /// Journal since the last checkpoint; past half of it shadows are flushed before their age,
 /// past it all of them.
 const JOURNAL_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -183,30 +185,31 @@ impl Writer {
         }
     }
 
-    /// Waits for company under load; stops as soon as nobody comes.
+    /// Waits for company under load: until as many came as last time, or nobody comes.
     fn linger(&self) {
         if self.last_group < LOADED_GROUP_JOBS {
             return;
         }
         let start = Instant::now();
-        let mut before = 0;
-        while start.elapsed() < self.shared.linger {
+        let (mut before, mut quiet) = (self.shared.queue.len(), 0);
+        while before < GROUP_JOBS_MAX && start.elapsed() < self.shared.linger {
+            std::thread::sleep(LINGER_STEP.min(self.shared.linger));
             let waiting = self.shared.queue.len();
-            if waiting == before || waiting >= GROUP_JOBS_MAX {
+            quiet = if waiting == before { quiet + 1 } else { 0 };
+            before = waiting;
+            if quiet >= QUIET_STEPS_MAX || (quiet > 0 && waiting >= self.last_group) {
                 return;
             }
-            before = waiting;
-            std::thread::sleep(LINGER_STEP.min(self.shared.linger));
         }
     }
 
     fn is_due(&self) -> bool {
-        !self.shared.live.dirty(1, self.due_before()).is_empty()
-            || self.prunable(PRUNE_ROWS).is_some()
+        self.shadows_due() || self.prunable(PRUNE_ROWS).is_some()
     }
 
-    fn due_before(&self) -> Option<Instant> {
-        Instant::now().checked_sub(self.shared.checkpoint_age)
+    fn shadows_due(&self) -> bool {
+        let before = Instant::now().checked_sub(self.shared.checkpoint_age);
+        before.is_some_and(|before| self.shared.live.is_due(before))
     }
 
     /// Runs one group; with `flush_all` every dirty shadow is written.
@@ -250,7 +253,7 @@ impl Writer {
         room: bool,
         group: &mut Group,
     ) -> Result<(Vec<Flush>, Option<i64>), StoreError> {
-        let begun = self.conn.execute_batch("BEGIN IMMEDIATE").or_engine();
+        let begun = self.run_cached("BEGIN IMMEDIATE");
         for job in jobs {
             self.run_job(job, room && begun.is_ok(), group);
         }
@@ -269,8 +272,12 @@ impl Writer {
         if let Some(upto) = pruned {
             self.prune(upto).or_engine()?;
         }
-        self.conn.execute_batch("COMMIT").or_engine()?;
+        self.run_cached("COMMIT")?;
         Ok((flushes, pruned))
+    }
+
+    fn run_cached(&self, sql: &str) -> Result<(), StoreError> {
+        self.conn.prepare_cached(sql).and_then(|mut s| s.execute([])).or_engine().map(drop)
     }
 
     fn run_job(&mut self, job: Job, room: bool, group: &mut Group) {
@@ -396,14 +403,16 @@ impl Writer {
 
     /// Writes some dirty shadows to their table.
     fn flush(&self, group: &Group) -> rusqlite::Result<Vec<Flush>> {
-        let (most, before) = if group.flush_all || self.journal_bytes > JOURNAL_BYTES_MAX {
-            (usize::MAX, None)
+        let most = if group.flush_all || self.journal_bytes > JOURNAL_BYTES_MAX {
+            usize::MAX
         } else if self.pressed || self.journal_bytes > JOURNAL_BYTES_MAX / 2 {
-            (FLUSH_SLICE_LATE, None)
+            FLUSH_SLICE_LATE
+        } else if self.shadows_due() {
+            FLUSH_SLICE
         } else {
-            (FLUSH_SLICE, self.due_before())
+            return Ok(Vec::new());
         };
-        let mut flushes = self.shared.live.dirty(most, before);
+        let mut flushes = self.shared.live.dirty(most);
         flushes.retain(|flush| !group.gone.contains(&flush.device));
         if flushes.is_empty() {
             return Ok(flushes);
