@@ -111,12 +111,26 @@ impl Failure {
     }
 }
 
+/// Returns the text of an error and of its causes; a cause that the text names already is left out.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let more = inner.to_string();
+        if !text.contains(&more) {
+            text.push_str(&format!(": {more}"));
+        }
+        cause = inner.source();
+    }
+    text
+}
+
 /// Writing to stdout or stderr failed.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Self::BrokenPipe,
-            _ => Self::new("client.file", format!("Writing the answer failed: {error}.")),
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::BrokenPipe;
         }
+        Self::new("client.file", format!("Writing the answer failed: {error}."))
     }
 }

@@ -13,7 +13,7 @@ use roadstead_core::Secret;
 use roadstead_dialects::device::Machine;
 use roadstead_dialects::tencent::{comm, device as tencent};
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, chain};
 
 /// Every dialect that has a device half, alphabetical.
 pub(crate) static KINDS: &[Kind] = &[Kind { dialect: "tencent", build: tencent_lamp }];
@@ -143,13 +143,7 @@ impl Kind {
 
 /// Turns the end of a virtual device into a failure.
 pub(crate) fn stopped(code: &str, error: &dyn std::error::Error) -> Failure {
-    let mut message = format!("The virtual device stopped: {error}");
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        message.push_str(&format!(": {inner}"));
-        cause = inner.source();
-    }
-    Failure::new(code, format!("{message}."))
+    Failure::new(code, format!("The virtual device stopped: {}.", chain(error)))
 }
 
 /// Returns the address of a `--lan` argument: `IP` or `IP:PORT`.

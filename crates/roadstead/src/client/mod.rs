@@ -159,7 +159,7 @@ pub(crate) fn unreachable(base: &str, error: &reqwest::Error) -> Failure {
     Failure::new("client.unreachable", format!("The server at {base} does not answer: {cause}."))
 }
 
-/// Returns an HTTP client; loopback servers are never asked through a proxy.
+/// Returns an HTTP client. It asks no proxy: the server is the operator's own.
 fn http_client(base: &str) -> Result<reqwest::Client> {
     let builder =
         reqwest::Client::builder().connect_timeout(CONNECT_WAIT).timeout(ANSWER_WAIT).no_proxy();

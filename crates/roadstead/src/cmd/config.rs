@@ -6,7 +6,7 @@ use clap::Subcommand;
 use roadstead_server::config::{self, TEMPLATE};
 use serde_json::json;
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, chain};
 use crate::output::Out;
 
 /// Prints and checks settings.
@@ -73,12 +73,7 @@ fn unknown_dialect(name: &str) -> Failure {
 
 /// Turns the loader's error, with its cause, into a failure.
 pub(super) fn config_failure(error: config::ConfigError) -> Failure {
-    use std::error::Error as _;
-
-    let text = match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    };
+    let text = chain(&error);
     let text = text.trim().trim_end_matches('.');
     let end = if text.ends_with('?') { "" } else { "." };
     Failure::new("config.invalid", format!("The settings cannot be used: {text}{end}"))

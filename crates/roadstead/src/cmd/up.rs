@@ -13,7 +13,7 @@ use serde_json::json;
 use super::config::config_failure;
 use super::{block_on_all_cores, stop_signal};
 use crate::client::{READY_FILE, write_public};
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, chain};
 use crate::output::{Out, Tone};
 
 /// Environment variable with the administrator's password for the first start.
@@ -109,13 +109,7 @@ pub(super) async fn start(config: Config) -> Result<Server> {
 /// Starts the platform with a password for its administrator.
 pub(super) async fn start_with(config: Config, admin_password: Option<Secret>) -> Result<Server> {
     Server::start(config, StartOptions { admin_password }).await.map_err(|error| {
-        let mut message = format!("The platform did not start: {error}");
-        let mut cause = std::error::Error::source(&error);
-        while let Some(inner) = cause {
-            message.push_str(&format!(": {inner}"));
-            cause = inner.source();
-        }
-        Failure::new(error.code(), format!("{message}."))
+        Failure::new(error.code(), format!("The platform did not start: {}.", chain(&error)))
     })
 }
 

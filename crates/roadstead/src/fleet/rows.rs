@@ -127,7 +127,11 @@ fn csv_error(error: &csv::Error, line: u64) -> RowError {
             format!("the row has {len} cells, the head line {expected_len}")
         }
         csv::ErrorKind::Utf8 { .. } => "the row is not UTF-8".to_owned(),
-        _ => error.to_string(),
+        csv::ErrorKind::Io(_)
+        | csv::ErrorKind::Seek
+        | csv::ErrorKind::Serialize(_)
+        | csv::ErrorKind::Deserialize { .. }
+        | _ => error.to_string(),
     };
     RowError::unreadable(line, message)
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 pub(crate) fn normalise(text: &str, folder: &Path) -> String {
     let text = text.replace(&folder.display().to_string(), "[FOLDER]");
     let text = text.replace(env!("CARGO_PKG_VERSION"), "[VERSION]");
-    let text = replace(&text, "127.0.0.1:", |rest| digits(rest), "127.0.0.1:[PORT]");
+    let text = replace(&text, "127.0.0.1:", digits, "127.0.0.1:[PORT]");
     let text = replace_word(&text, is_date, "[DATE]");
     let text = replace_word(&text, |word| word.len() == 32 && is_hex(word), "[ID]");
     ago(&text).lines().map(|line| format!("{}\n", line.trim_end())).collect()

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::user::read_password;
 use super::{Pair, SecretArg, attempt, block_on, cell, device, object};
 use crate::client::ServerArgs;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, chain};
 use crate::output::{Out, Table, Tone};
 
 use provision::Provision;
@@ -194,16 +194,8 @@ fn with<F: Future<Output = Result<()>>>(
 
 /// Turns a failure of the app library into ours.
 pub(super) fn failed(error: &AppError) -> Failure {
-    let mut message = match error {
-        AppError::Api { message, .. } => message.clone(),
-        other => other.to_string(),
-    };
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        message.push_str(&format!(": {inner}"));
-        cause = inner.source();
-    }
-    let message = crate::client::sentence(&message);
+    let message = if let AppError::Api { message, .. } = error { message } else { &chain(error) };
+    let message = crate::client::sentence(message);
     match error.code() {
         "api.unauthenticated" => Failure::new("client.signed_out", message),
         code => Failure::new(code, message),
