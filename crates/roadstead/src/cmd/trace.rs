@@ -95,7 +95,7 @@ pub(super) fn line(out: &Out, entry: &Value) -> String {
     };
     let code = cell(&entry["code"]);
     let tone = if code == "ok" { Tone::Good } else { Tone::Bad };
-    let what = format!("{:10}", cell(&entry["what"]));
+    let what = format!("{:14}", cell(&entry["what"]));
     let time = paint.tone(Tone::Dim, &time);
     let text = entry["text"].as_str().unwrap_or_default();
     let line = format!("{time}  {arrow}  {what}  {}  {text}", paint.tone(tone, &code));

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use clap::Args;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use roadstead_core::Secret;
+use roadstead_core::attempt::Witness;
+use roadstead_core::{Secret, Value};
 use roadstead_server::Server;
 use roadstead_server::config::{Address as Listener, Config, Listen};
 use serde_json::json;
@@ -26,7 +27,7 @@ use crate::client::{Client, ServerArgs};
 use crate::failure::{Failure, Result};
 use crate::firmware::Address;
 use crate::fleet;
-use crate::output::{Out, Tone};
+use crate::output::{Clock, Out, Tone};
 use cast::Cast;
 use folder::{Folder, random_text};
 use journey::{Device, Platform};
@@ -165,7 +166,7 @@ impl Stage {
         }
         self.summary(out, &story, once)?;
         if !once {
-            self.go_on(&mut story, &mut happenings, &devices).await?;
+            self.go_on(&mut story, &teller, &mut happenings, &devices).await?;
         }
         let _ = self.stop.send(true);
         for (_, device) in devices {
@@ -194,6 +195,7 @@ impl Stage {
     async fn go_on(
         &self,
         story: &mut Story<'_>,
+        teller: &Teller,
         happenings: &mut mpsc::UnboundedReceiver<Happening>,
         devices: &[(&Cast, Device)],
     ) -> Result<()> {
@@ -207,7 +209,12 @@ impl Stage {
                 _ = report.tick() => {
                     round += 1;
                     for (cast, device) in devices {
-                        device.handle.change((cast.properties)(round)).await;
+                        let properties = (cast.properties)(round);
+                        let text = Value::from(properties.clone()).to_string();
+                        if device.handle.change(properties).await {
+                            let now = Clock::now().0;
+                            teller.of(cast.dialect).seen(now, Witness::Device, "report", &text);
+                        }
                     }
                 }
             }
