@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::OpenError;
@@ -33,8 +34,15 @@ pub(super) fn open_reader(path: &Path, cache_kb: u32) -> rusqlite::Result<Connec
     let conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(BUSY_WAIT)?;
     conn.execute_batch(&format!("PRAGMA cache_size = -{cache_kb}; PRAGMA query_only = ON;"))?;
-    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    tune(&conn)?;
     Ok(conn)
+}
+
+/// Keeps prepared statements, and keeps them prepared: without the stability guarantee SQLite
+/// plans a statement again whenever a value is bound that might change its plan.
+fn tune(conn: &Connection) -> rusqlite::Result<()> {
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 fn open_writer(path: &Path, cache_kb: u32, steps: &[Step]) -> Result<Connection, OpenError> {
@@ -52,7 +60,7 @@ fn open_writer(path: &Path, cache_kb: u32, steps: &[Step]) -> Result<Connection,
          PRAGMA cache_size = -{cache_kb};"
     ))
     .map_err(failed)?;
-    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    tune(&conn).map_err(failed)?;
     migrate::migrate(&mut conn, steps).map_err(|failure| match failure {
         Failure::Sqlite(error) => failed(error),
         Failure::Schema(error) => error,
