@@ -145,7 +145,12 @@ impl TlsListener {
         let (sender, ready) = mpsc::channel(HANDSHAKES_MAX);
         tokio::spawn(async move {
             while let Ok(place) = sender.clone().reserve_owned().await {
-                let (socket, peer) = match listener.accept().await {
+                let accepted = tokio::select! {
+                    accepted = listener.accept() => accepted,
+                    // Nobody serves any more: give the address back.
+                    () = sender.closed() => return,
+                };
+                let (socket, peer) = match accepted {
                     Ok(accepted) => accepted,
                     Err(error) => {
                         tracing::warn!(%error, "accepting an HTTPS connection");

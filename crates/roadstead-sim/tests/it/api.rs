@@ -36,7 +36,12 @@ impl Api {
     }
 
     /// Calls `path` below the project; returns status and body (`null` when empty).
-    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> (u16, Value) {
         let url = format!("{}/v5/iot/{}{path}", self.base, self.project);
         let mut request = self.client.request(method, url).header("X-Auth-Token", &self.token);
         if let Some(body) = body {
@@ -99,7 +104,12 @@ impl Phone {
         unreachable!("the second call returns")
     }
 
-    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> (u16, Value) {
         let mut request =
             self.client.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
         if let Some(body) = body {

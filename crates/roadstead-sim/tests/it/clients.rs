@@ -130,7 +130,8 @@ async fn paho_reports_and_obeys() {
         let mut script = Script::start(&python, "paho_device.py", &args.concat());
         assert_eq!(script.event("connected").await["rc"], 0);
         assert_eq!(script.event("ready").await["code"], 0);
-        let wanted = json!({"services": [{"service_id": "default", "properties": {"brightness": 55}}]});
+        let wanted =
+            json!({"services": [{"service_id": "default", "properties": {"brightness": 55}}]});
         let path = format!("/devices/{PRODUCT}_PAHO/properties");
         let (status, body) = platform.api.call(Method::PUT, &path, Some(wanted)).await;
         assert_eq!((status, &body["response"]["result_code"]), (200, &json!(0)), "{body}");

@@ -41,7 +41,7 @@ pub(crate) fn connect(version: Version, node: &str, secret: &str) -> Connect {
     let mut connect = Connect::new(version, &client_id);
     connect.username = Some(user.as_str().into());
     connect.password = Some(roadstead_wire::mqtt::packet::Opaque::new(password.into_bytes()));
-        connect
+    connect
 }
 
 impl Device {
@@ -97,7 +97,8 @@ impl Device {
     pub(crate) async fn next(&mut self) -> Option<Packet> {
         timeout(PATIENCE, async {
             loop {
-                if let Some(packet) = self.decoder.decode(&mut self.buffer).expect("legal packets") {
+                if let Some(packet) = self.decoder.decode(&mut self.buffer).expect("legal packets")
+                {
                     return Some(packet);
                 }
                 match self.stream.read_buf(&mut self.buffer).await {

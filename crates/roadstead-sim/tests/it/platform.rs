@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use roadstead_core::Secret;
-use roadstead_server::config::Config;
+use roadstead_server::config::{Address, Config};
 use roadstead_server::{Server, StartOptions};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -47,11 +47,10 @@ impl Drop for Folder {
 
 /// Settings of a test platform: every port free, everything on loopback.
 pub(crate) fn config(data_dir: &Path) -> Config {
-    let overrides: Vec<String> =
-        ["mqtt", "mqtts", "http", "vendor_http", "vendor_https"]
-            .iter()
-            .map(|name| format!("listen.{name}=127.0.0.1:0"))
-            .collect();
+    let overrides: Vec<String> = ["mqtt", "mqtts", "http", "vendor_http", "vendor_https"]
+        .iter()
+        .map(|name| format!("listen.{name}=127.0.0.1:0"))
+        .collect();
     let mut config =
         roadstead_server::config::load(None, std::iter::empty(), &overrides).expect("settings");
     config.data_dir = data_dir.to_owned();
@@ -76,6 +75,24 @@ impl Platform {
         let folder = Folder::new();
         let mut config = config(folder.path());
         change(&mut config);
+        Self::start_on(folder, config).await
+    }
+
+    /// Stops in order and starts again on the same folder and the same ports.
+    pub(crate) async fn restart(self) -> Self {
+        let addresses = self.addresses.clone();
+        let folder = self.stop().await;
+        let mut config = config(folder.path());
+        let address = |name: &str| Address(addresses.get(name).and_then(|at| at.parse().ok()));
+        config.listen.mqtt = address("mqtt");
+        config.listen.mqtts = address("mqtts");
+        config.listen.http = address("http");
+        config.listen.vendor_http = address("vendor_http");
+        config.listen.vendor_https = address("vendor_https");
+        Self::start_on(folder, config).await
+    }
+
+    async fn start_on(folder: Folder, config: Config) -> Self {
         let options = StartOptions { admin_password: Some(Secret::from(ADMIN_PASSWORD)) };
         let server = Server::start(config, options).await.expect("the platform starts");
         let addresses = server.addresses();

@@ -109,8 +109,7 @@ async fn a_token_binds_one_device_of_its_own_account_once() {
     assert_eq!((state.as_str(), reason.as_deref()), ("new", Some("bind.bound_to_other")));
     assert_eq!(ann.devices().await, [id("LAMP")]);
     assert!(bob.devices().await.is_empty());
-    let (status, body) =
-        bob.call(Method::POST, "/bindings", Some(json!({"token": token}))).await;
+    let (status, body) = bob.call(Method::POST, "/bindings", Some(json!({"token": token}))).await;
     assert_eq!((status / 100, &body["code"]), (4, &json!("bind.other_account")), "{body}");
 
     unharmed(witness).await;
@@ -119,8 +118,7 @@ async fn a_token_binds_one_device_of_its_own_account_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_expired_token_does_not_bind() {
-    let platform =
-        Platform::start_with(|config| config.app.bind_token_life = Duration::ZERO).await;
+    let platform = Platform::start_with(|config| config.app.bind_token_life = Duration::ZERO).await;
     platform.import(&[("LAMP", Some(DEVICE_SECRET))]).await;
     let ann = Phone::new(platform.address("http"), "ann").await;
     let mut lamp = Device::login(platform.address("mqtt"), "LAMP", DEVICE_SECRET).await;
@@ -307,7 +305,8 @@ async fn register(platform: &Platform, body: String) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_registrations_get_the_vendors_error() {
     let (platform, witness) = with_witness(&[]).await;
-    let sign = |secret, device, nonce| roadstead_sim::registration(PRODUCT, secret, device, nonce, 0);
+    let sign =
+        |secret, device, nonce| roadstead_sim::registration(PRODUCT, secret, device, nonce, 0);
     let good = sign(PRODUCT_SECRET, "NEW1", 1);
     let first = register(&platform, good.clone()).await;
     assert_eq!(first["code"], 0, "{first}");

@@ -104,7 +104,7 @@ impl Options {
 pub struct Sqlite {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    _lock: std::fs::File,
+    lock: Mutex<Option<std::fs::File>>,
 }
 
 /// What writer, flusher and callers share.
@@ -229,6 +229,8 @@ impl Sqlite {
         if let Some(thread) = self.writer.lock().take() {
             let _ = thread.join();
         }
+        // Another store may open the folder from now on, even while this one is still referenced.
+        drop(self.lock.lock().take());
     }
 }
 

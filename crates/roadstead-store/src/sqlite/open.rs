@@ -68,7 +68,7 @@ impl Sqlite {
         let flusher = spawn("store-trace", data_dir, move || flushing.telemetry.run())?;
         *shared.flusher.lock() = Some(flusher);
         let writer = spawn("store-writer", data_dir, move || writer.run())?;
-        Ok(Self { shared, writer: Mutex::new(Some(writer)), _lock: lock })
+        Ok(Self { shared, writer: Mutex::new(Some(writer)), lock: Mutex::new(Some(lock)) })
     }
 }
 
