@@ -179,8 +179,11 @@ mod tests {
 
     use super::*;
 
+    /// A target's body.
+    type Target = fn(&[u8]);
+
     /// Every target by name.
-    const TARGETS: [(&str, fn(&[u8])); 9] = [
+    const TARGETS: [(&str, Target); 9] = [
         ("dialect_hello", dialect_hello),
         ("dialect_http", dialect_http),
         ("dialect_message", dialect_message),

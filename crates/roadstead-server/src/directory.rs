@@ -42,9 +42,12 @@ pub trait Link: Send + Sync {
     fn send(&self, order: Order) -> Result<(), Box<Order>>;
 }
 
+/// The newest connection of each device.
+type Links = HashMap<DeviceId, (Epoch, Arc<dyn Link>)>;
+
 /// Device to connection, for this process.
 pub struct Directory {
-    links: RwLock<HashMap<DeviceId, (Epoch, Arc<dyn Link>)>>,
+    links: RwLock<Links>,
     epoch: AtomicU64,
 }
 

@@ -7,7 +7,7 @@
 //! | `crash` | `kill -9` anywhere loses nothing acknowledged and leaves nothing half-done |
 //! | `clients` | the vendors' published packages drive the platform |
 //! | `child` | the server as a separate process, for `crash` |
-#![expect(clippy::wildcard_enum_match_arm, reason = "any other packet fails the test")]
+#![allow(clippy::print_stdout, reason = "a skipped client and a seed are told")]
 
 mod api;
 mod child;
