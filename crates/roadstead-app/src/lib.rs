@@ -2,7 +2,7 @@
 //! and both together as one onboarding.
 //!
 //! - [`api::Client`]: `/app/v1`, names as in the API reference.
-//! - [`provision`]: token, dialogue, polling, binding; every stage the phone sees is reported to
+//! - [`provision()`]: token, dialogue, polling, binding; every stage the phone sees is reported to
 //!   the platform, so that a failed attempt has one reason.
 //! - [`read_log`]: a device's own log after a failure.
 //!

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Only the token state in the store is the truth: devices of protocol 2.0 print success whatever
-//! the cloud says (Tencent §6.3). [`decide`] is pure; the store calls it inside the transaction
+//! the cloud says (Tencent §6.3). `decide` is pure; the store calls it inside the transaction
 //! that performs its effects, so a device is never half-bound.
 
 mod decide;

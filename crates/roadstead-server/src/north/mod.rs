@@ -2,8 +2,8 @@
 //! IoTDA v5 with its IAM calls, the phone API, probes, documentation and the console.
 //!
 //! One file per noun. A handler parses, asks [`crate::service::Platform`] and shapes the answer;
-//! who may call is decided before it by [`guard`], how a failure is written after it by
-//! [`envelope`]. Devices never come here.
+//! who may call is decided before it by `guard`, how a failure is written after it by
+//! `envelope`. Devices never come here.
 //!
 //! Source: Huawei §9 and §10; what v5 lacks follows its conventions in the same paths.
 
@@ -69,7 +69,7 @@ pub fn router(platform: Arc<Platform>, probes: Probes) -> Router {
         .layer(from_fn(envelope))
 }
 
-/// Returns every documented operation; the document is the rule book of [`guard`].
+/// Returns every documented operation; the document is the rule book of `guard`.
 pub(crate) fn documented() -> OpenApiRouter<Arc<Platform>> {
     OpenApiRouter::new()
         .merge(auth::routes())

@@ -3,7 +3,7 @@
 //! [`Platform`] is what listeners ([`crate::shell::Services`]) and APIs call. It never parses wire
 //! bytes, never writes them, and knows no vendor by name: what is a vendor's sits behind
 //! [`Cloud`]. Every write that a caller sees as done is durable; what is only remembered in memory
-//! ([`Recent`]) is bounded by a limit with a name and may be forgotten without harm.
+//! (`Recent`) is bounded by a limit with a name and may be forgotten without harm.
 
 mod attempt;
 mod binding;
