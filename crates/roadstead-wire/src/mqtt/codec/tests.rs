@@ -90,16 +90,18 @@ proptest! {
         }
     }
 
-    /// A valid packet with one byte changed is read or refused, and what is read is stable.
+    /// A valid packet with one byte changed is read or refused, and what is read is stable: written
+    /// and read again it is written the same. (Not *equal* at once: the reserved return codes of a
+    /// 3.x CONNACK are read as one reason, and written as "server unavailable".)
     #[test]
     fn flipped_bytes_never_panic((version, packet) in any_packet(), at in any::<usize>(), to in any::<u8>()) {
         let mut buffer = bytes(&packet, version);
         let at = at % buffer.len();
         buffer[at] = to;
         if let Ok(Some(packet)) = Decoder::with_version(version, MAX).decode(&mut buffer) {
-            let mut again = bytes(&packet, version);
-            let second = Decoder::with_version(version, MAX).decode(&mut again);
-            prop_assert_eq!(second.unwrap(), Some(packet));
+            let first = bytes(&packet, version);
+            let second = Decoder::with_version(version, MAX).decode(&mut first.clone());
+            prop_assert_eq!(bytes(&second.unwrap().unwrap(), version), first);
         }
     }
 
