@@ -173,8 +173,9 @@ fn the_log_keeps_ten_lines_and_hides_secrets() {
 
 proptest! {
     #[test]
-    fn commands_round_trip(ssid in ".{0,32}", password in ".{0,64}", token in ".{0,32}") {
-        prop_assume!(!(ssid.contains('\0') || password.contains('\0') || token.contains('\0')));
+    fn commands_round_trip(
+        ssid in "[^\\x00]{0,32}", password in "[^\\x00]{0,64}", token in "[^\\x00]{0,32}",
+    ) {
         let command =
             Command::Join { ssid, password: password.into(), token: token.into() };
         prop_assume!(command.emit().len() <= DATAGRAM_BYTES_MAX);
@@ -182,8 +183,7 @@ proptest! {
     }
 
     #[test]
-    fn messages_round_trip(product in "[A-Z0-9]{10}", device in ".{1,48}", state in 0usize..6) {
-        prop_assume!(!device.contains('\0'));
+    fn messages_round_trip(product in "[A-Z0-9]{10}", device in "[^\\x00]{1,48}", state in 0usize..6) {
         let state = Progress::ALL[state];
         let message = Message::Progress { product, device, state };
         prop_assert_eq!(Message::parse(&message.emit(Protocol::V3)), Ok(message));
