@@ -199,6 +199,29 @@ pub enum Answer {
     SubDevices(Vec<(SubDevice, Result<(), Code>)>),
 }
 
+/// Where a message to a device goes, in the words that every dialect understands or refuses.
+pub mod channel {
+    /// The topic on which this vendor's devices expect messages of the platform.
+    pub const DEFAULT: &str = "default";
+    /// Before the end of a topic of the product's own: `topic/alarm`. The vendor's prefix that
+    /// names the device is the dialect's to add.
+    pub const TOPIC: &str = "topic/";
+    /// Before a whole topic name: `topic_name/a/b`.
+    pub const TOPIC_NAME: &str = "topic_name/";
+}
+
+/// What the sender of a message said about it. A vendor whose messages are documents writes it
+/// around `content`; the others send the payload alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Envelope {
+    /// Id of the message, unique per device.
+    pub id: Box<str>,
+    /// Name that the application gave it.
+    pub name: Option<Box<str>>,
+    /// The content as the application gave it: text, or a JSON object.
+    pub content: Value,
+}
+
 /// Something the platform says to a device.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Downlink {
@@ -227,10 +250,13 @@ pub enum Downlink {
     },
     /// Opaque bytes.
     Message {
-        /// The channel: `raw`, `custom`, `broadcast`, …
+        /// Where to: a name of [`channel`], a vendor's own (`raw`, `custom`, `broadcast`, …), or
+        /// one of the two prefixes there with a topic behind it.
         channel: Box<str>,
         /// The bytes.
         payload: Bytes,
+        /// What the sender said about it, for vendors that write it around the content.
+        envelope: Option<Box<Envelope>>,
     },
     /// Opaque bytes that want opaque bytes back (RRPC).
     Call(Bytes),
@@ -283,6 +309,11 @@ impl Uplink {
 }
 
 impl Downlink {
+    /// Returns opaque bytes for a channel, without an envelope.
+    pub fn message(channel: &str, payload: Bytes) -> Self {
+        Self::Message { channel: channel.into(), payload, envelope: None }
+    }
+
     /// Returns the name used in trace and metrics.
     pub fn name(&self) -> &'static str {
         match self {

@@ -69,6 +69,12 @@ pub trait Cloud: Send + Sync {
         now: Timestamp,
     ) -> Result<(), Code>;
 
+    /// True when the sub-devices of a gateway go off line with its connection. Where only the
+    /// gateway's word counts, they keep the state that it reported last.
+    fn subs_leave_with_gateway(&self) -> bool {
+        true
+    }
+
     /// Recognises a vendor HTTP call by host, path and shape.
     fn http(&self, request: &HttpRequest<'_>) -> Option<Box<dyn Call>>;
 

@@ -27,6 +27,13 @@ pub trait Session: Send {
         false
     }
 
+    /// True when `topic` reaches the device only if it has subscribed it. Vendors with implicit
+    /// platform topics override this for topics that customers define.
+    fn needs_subscription(&self, topic: &str) -> bool {
+        let _ = topic;
+        !self.is_implicit()
+    }
+
     /// True when a subscription of `filter` means that the device can now take what waited for
     /// it while it was away.
     fn is_ready_after(&self, filter: &str) -> bool;

@@ -145,7 +145,7 @@ impl Platform {
             let (size, limit) = (payload.len(), PAYLOAD_BYTES_MAX);
             return Err(CommandError::TooLarge { size, limit }.into());
         }
-        let message = Downlink::Message { channel: channel.into(), payload: payload.clone() };
+        let message = Downlink::message(channel, payload.clone());
         match self.request(space, device, message, None).await {
             Ok(_) => Ok(true),
             Err(CommandError::Offline | CommandError::Lost | CommandError::Timeout(_)) => {
@@ -277,7 +277,7 @@ fn read_waiting(kind: &str, body: &str) -> Option<Downlink> {
         KIND_MESSAGE => {
             let Waiting { channel, payload } = serde_json::from_str(body).ok()?;
             let payload = BASE64.decode(payload).ok()?.into();
-            Some(Downlink::Message { channel, payload })
+            Some(Downlink::message(&channel, payload))
         }
         _ => None,
     }
@@ -298,7 +298,10 @@ fn show(request: &Downlink) -> String {
         Downlink::Command { service, command, params } => {
             format!("{service}/{command} {}", json(params))
         }
-        Downlink::Message { channel, payload } => format!("{channel} {} B", payload.len()),
+        Downlink::Message { channel, payload, envelope } => {
+            let id = envelope.as_ref().map_or("", |envelope| &*envelope.id);
+            format!("{channel} {id} {} B", payload.len())
+        }
         Downlink::Call(payload) => format!("{} B", payload.len()),
         Downlink::LogLevel(level) => format!("level {level}"),
         Downlink::SubDevicesChanged { attached, devices } => {
@@ -325,8 +328,7 @@ mod tests {
     #[test]
     fn waiting_messages_read_back() {
         let body = r#"{"channel":"raw","payload":"AAH/"}"#;
-        let message =
-            Downlink::Message { channel: "raw".into(), payload: Bytes::from_static(&[0, 1, 255]) };
+        let message = Downlink::message("raw", Bytes::from_static(&[0, 1, 255]));
         assert_eq!(read_waiting(KIND_MESSAGE, body), Some(message));
         assert_eq!(read_waiting(KIND_UNBOUND, "{}"), Some(Downlink::Unbound));
         for (kind, body) in [(KIND_MESSAGE, "{}"), (KIND_MESSAGE, "x"), ("other", "{}")] {

@@ -282,7 +282,11 @@ impl Platform {
             }),
             Err(error) => tracing::warn!(%error, %device, "reading the presence of a device"),
         }
-        changes.extend(self.leave_gateway(device, epoch, now).await);
+        let subs = self.leave_gateway(device, epoch, now).await;
+        let cloud = self.cloud(&account.product.dialect);
+        if cloud.is_none_or(|cloud| cloud.subs_leave_with_gateway()) {
+            changes.extend(subs);
+        }
         let entry = Entry::new(now, Hop::Up, "logout", ending_code(ending), "");
         self.note(device, entry);
         for change in changes.iter().filter(|change| change.device != *device) {

@@ -123,6 +123,9 @@ impl Connection {
             goodbye_due: 0,
             shared,
         };
+        if connection.session.is_implicit() {
+            connection.fetch_waiting();
+        }
         connection.perform(now, &mut work);
         work.put();
         connection

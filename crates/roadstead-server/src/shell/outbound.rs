@@ -203,7 +203,7 @@ impl Connection {
 
     /// Returns the QoS of the client's subscription of `topic`; `None` when it does not listen.
     pub(super) fn listening(&self, topic: &str) -> Option<QoS> {
-        if self.session.is_implicit() {
+        if !self.session.needs_subscription(topic) {
             return Some(QoS::AtLeastOnce);
         }
         let matches = |filter: &str| {

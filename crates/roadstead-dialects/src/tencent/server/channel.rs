@@ -7,7 +7,7 @@ use alloc::string::{String, ToString as _};
 
 use bytes::Bytes;
 use roadstead_core::command::CommandError;
-use roadstead_core::exchange::{Answer, Response, Uplink};
+use roadstead_core::exchange::{Answer, Response, Uplink, channel};
 use roadstead_core::{Map, RequestId, Value};
 use serde::{Deserialize, Serialize};
 
@@ -46,19 +46,32 @@ pub(super) fn rrpc(scene: &Scene<'_>, process: &str, payload: &Bytes) -> Heard {
 }
 
 /// Writes an opaque message.
-pub(super) fn send(
-    scene: &Scene<'_>,
-    channel: &str,
-    payload: &Bytes,
-) -> Result<Message, CommandError> {
-    let verb = match channel {
+pub(super) fn send(scene: &Scene<'_>, to: &str, payload: &Bytes) -> Result<Message, CommandError> {
+    let verb = match to {
         RAW => Verb::ThingDown(Thing::Raw),
         BROADCAST => Verb::BroadcastDown,
-        CUSTOM => Verb::Custom("control"),
-        _ => return Err(CommandError::Unsupported("only the channels raw, broadcast and custom")),
+        CUSTOM | channel::DEFAULT => Verb::Custom("control"),
+        _ => Verb::Custom(own_topic(scene, to).ok_or(CommandError::Unsupported(
+            "only the channels raw, broadcast, custom, and topics of the device's own",
+        ))?),
     };
     let topic = scene.topic(verb).to_string().into();
     checked(Message { topic, payload: payload.clone(), qos: 1 }, PACKET_BYTES_MAX)
+}
+
+/// Returns what stands behind product and device name in a topic of the device's own.
+fn own_topic<'a>(scene: &Scene<'_>, to: &'a str) -> Option<&'a str> {
+    let rest = match to.strip_prefix(channel::TOPIC_NAME) {
+        None => to.strip_prefix(channel::TOPIC)?,
+        Some(name) => {
+            let Topic { verb: Verb::Custom(rest), product, node } = Topic::parse(name)? else {
+                return None;
+            };
+            let device = &scene.account.device;
+            (product == device.product.as_str() && node == &*device.node).then_some(rest)?
+        }
+    };
+    (!rest.is_empty() && !rest.contains(['+', '#', '\0'])).then_some(rest)
 }
 
 /// Writes an RRPC call; the process id carries the request.

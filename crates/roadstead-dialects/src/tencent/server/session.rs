@@ -341,7 +341,9 @@ impl Session for TencentSession {
             Downlink::Command { service, command, params } => {
                 action::action(&scene, id, service, command, params)?
             }
-            Downlink::Message { channel, payload } => channel::send(&scene, channel, payload)?,
+            Downlink::Message { channel, payload, envelope: _ } => {
+                channel::send(&scene, channel, payload)?
+            }
             Downlink::Call(payload) => channel::call(&scene, id, payload)?,
             Downlink::Unbound => service::unbind(&scene),
             Downlink::LogLevel(level) => {

@@ -247,7 +247,7 @@ impl Replay {
                     .clone(),
             },
             "unbind_device" => Downlink::Unbound,
-            "raw" => Downlink::Message { channel: "raw".into(), payload: payload.clone() },
+            "raw" => Downlink::message("raw", payload.clone()),
             "change" => {
                 let devices = json["payload"]["devices"].as_array().expect("devices");
                 let devices = devices.iter().map(sub_device).collect();

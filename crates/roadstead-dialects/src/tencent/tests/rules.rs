@@ -245,7 +245,7 @@ fn a_request_that_does_not_fit_the_buffer_is_refused() {
     assert_eq!(lamp.send(&set(room + 1)), Err(CommandError::TooLarge { size: 2048, limit: 2047 }));
     let get = Downlink::GetProperties { service: "s".into(), properties: vec![] };
     assert!(matches!(lamp.send(&get), Err(CommandError::Unsupported(_))));
-    let message = Downlink::Message { channel: "smoke".into(), payload: Bytes::new() };
+    let message = Downlink::message("smoke", Bytes::new());
     assert!(matches!(lamp.send(&message), Err(CommandError::Unsupported(_))));
 }
 
@@ -503,11 +503,26 @@ fn calls_carry_their_number_in_the_topic() {
         ("raw", "$thing/down/raw/L4WG9V9M2M/TEST2"),
         ("broadcast", "$broadcast/rxd/L4WG9V9M2M/TEST2"),
         ("custom", "L4WG9V9M2M/TEST2/control"),
+        ("default", "L4WG9V9M2M/TEST2/control"),
+        ("topic/alarm/1", "L4WG9V9M2M/TEST2/alarm/1"),
+        ("topic_name/L4WG9V9M2M/TEST2/x", "L4WG9V9M2M/TEST2/x"),
     ] {
         let payload = Bytes::from_static(b"\xff\x00");
-        let request = Downlink::Message { channel: channel.into(), payload: payload.clone() };
+        let request = Downlink::message(channel, payload.clone());
         let out = lamp.send(&request).expect("sendable");
         assert_eq!((&*out[0].topic, &out[0].payload), (topic, &payload));
+    }
+    for channel in [
+        "topic/",
+        "topic/+",
+        "topic/a/#",
+        "topic_name/L4WG9V9M2M/OTHER/x",
+        "topic_name/$thing/down/raw/L4WG9V9M2M/TEST2",
+        "topic_name/a",
+        "smoke",
+    ] {
+        let refused = lamp.send(&Downlink::message(channel, Bytes::new()));
+        assert!(matches!(refused, Err(CommandError::Unsupported(_))), "{channel}");
     }
 }
 

@@ -143,7 +143,7 @@ async fn a_wish_waits_for_the_device_and_a_message_too() {
     let sent = world.platform.send_message(world.space(), &lamp, "raw", payload.clone()).await;
     assert!(!sent.expect("kept"));
     let waiting = world.platform.waiting(&lamp).await;
-    let message = Downlink::Message { channel: "raw".into(), payload };
+    let message = Downlink::message("raw", payload);
     assert_eq!(waiting.iter().map(|(_, request)| request).collect::<Vec<_>>(), [&message]);
 
     let login = world.log_in().await.expect("admitted");
