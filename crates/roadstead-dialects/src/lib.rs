@@ -9,9 +9,12 @@
 #![no_std]
 
 extern crate alloc;
-#[cfg(test)]
+// The derives of `schema` name `std`; the code of this crate does not.
+#[cfg(any(test, feature = "schema"))]
 extern crate std;
 
+mod archive;
+pub mod capability;
 #[cfg(feature = "server")]
 pub mod cloud;
 #[cfg(feature = "device")]
@@ -22,8 +25,10 @@ pub mod tencent;
 use alloc::boxed::Box;
 use alloc::string::String;
 
-use roadstead_core::product::Model;
+use roadstead_core::product::{Model, Product};
 use roadstead_core::{Code, Value};
+
+pub use archive::{Adapted, Archive, ArchiveFile, Note, Packed};
 
 /// Every dialect of this build, alphabetical. A new vendor adds a folder, a `mod` line and a row.
 pub static ALL: &[&dyn Dialect] = &[&tencent::Tencent];
@@ -65,6 +70,39 @@ pub trait Dialect: Sync {
     ///
     /// [`Problem`] when the model has an element that the vendor's form cannot express.
     fn export_model(&self, model: &Model) -> Result<Value, Problem>;
+
+    /// Checks a model against the vendor's rules of names, lengths and types.
+    ///
+    /// # Errors
+    ///
+    /// `import.bad_model`, naming the element and the rule.
+    fn check_model(&self, model: &Model) -> Result<(), Problem> {
+        let _ = model;
+        Ok(())
+    }
+
+    /// Fits a model that comes from elsewhere to what the vendor's form can say, and names what
+    /// has no counterpart. What it returns passes [`Dialect::check_model`] and exports.
+    fn adapt_model(&self, model: &Model) -> Adapted {
+        Adapted::unchanged(model)
+    }
+
+    /// Recognises the vendor's product archive by content and imports it. `None` when it is not
+    /// this vendor's. `name` is the archive's file name where one is known.
+    fn import_archive(
+        &self,
+        name: Option<&str>,
+        files: &[ArchiveFile<'_>],
+    ) -> Option<Result<Packed, Problem>> {
+        let _ = (name, files);
+        None
+    }
+
+    /// Writes a product as the vendor's archive; `None` when the vendor has no such form.
+    fn export_archive(&self, product: &Product) -> Option<Result<Archive, Problem>> {
+        let _ = product;
+        None
+    }
 
     /// Opens the cloud half with the operator's settings (section `[dialect.<id>]`; unknown keys
     /// are errors).
@@ -120,7 +158,7 @@ mod tests {
                 .map(|entry| entry.expect("entry").path())
                 .filter(|path| path.is_dir())
                 .map(|path| path.file_name().expect("name").to_string_lossy().into_owned())
-                .filter(|name| name != "cloud" && name != "device")
+                .filter(|name| !["capability", "cloud", "device"].contains(&name.as_str()))
                 .collect();
         folders.sort();
         assert_eq!(folders, ALL.iter().map(|dialect| dialect.id()).collect::<Vec<_>>());

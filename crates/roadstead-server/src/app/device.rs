@@ -12,6 +12,7 @@ use roadstead_core::limit::PAGE_ITEMS_MAX;
 use roadstead_core::port::{DeviceFilter, Page};
 use roadstead_core::product::{DEFAULT_SERVICE, Model};
 use roadstead_core::{DeviceId, Map, Timestamp, Value};
+use roadstead_dialects::capability::{ServiceCapability, write_model};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -19,7 +20,6 @@ use utoipa_axum::routes;
 
 use crate::north::extract::Body;
 use crate::north::failure::{AppError, Failure};
-use crate::north::model::{ServiceCapability, write_model};
 use crate::north::view::{DeviceAnswer, ShadowService, shadow_services};
 use crate::north::{command_failure, product_of, send_command, set};
 use crate::service::{Caller, DeviceView, Platform};

@@ -17,7 +17,6 @@ pub(crate) mod extract;
 pub(crate) mod failure;
 mod fleet;
 pub(crate) mod guard;
-pub(crate) mod model;
 mod probe;
 mod product;
 mod reference;

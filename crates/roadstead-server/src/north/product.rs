@@ -13,6 +13,7 @@ use roadstead_core::product::{Auth, Product, Rebind, Registration};
 use roadstead_core::space::Space;
 use roadstead_core::user::Role;
 use roadstead_core::{Map, Secret, Value};
+use roadstead_dialects::capability::{ServiceCapability, merge_extra, read_model, write_model};
 use roadstead_dialects::{ALL, Dialect};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -21,7 +22,6 @@ use utoipa_axum::routes;
 
 use super::extract::{Body, Id, Paging, Params};
 use super::failure::{Failure, NorthError};
-use super::model::{ServiceCapability, merge_extra, read_model, write_model};
 use super::view::compact;
 use super::{AppQuery, PageView, scope};
 use crate::service::{Caller, NewProduct, Platform, ProductPatch, import_model};
@@ -317,8 +317,8 @@ impl ProductBody {
                 import_model(dialect, document)
                     .map_err(|problem| Failure::new(problem.code, problem.message))?,
             ),
-            (None, Some(services)) => Some(read_model(services).map_err(|text| {
-                Failure::new("import.bad_model", format!("service_capabilities: {text}"))
+            (None, Some(services)) => Some(read_model(services).map_err(|problem| {
+                Failure::new(problem.code, format!("service_capabilities: {}", problem.message))
             })?),
             (None, None) => None,
         };

@@ -1,14 +1,22 @@
 //! From v5 to canonical; every refusal names the element and the rule.
 
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+
 use roadstead_core::limit::MODEL_BYTES_MAX;
 use roadstead_core::product::{
     Access, Command, DataType, EnumItem, Event, Extra, Level, Model, Parameter, Property, Range,
     Service,
 };
+use roadstead_core::time::{Civil, Timestamp};
 use serde_json::Value;
 
 use super::{ServiceCapability, ServiceCommand, ServiceCommandPara, ServiceEvent, ServiceProperty};
-use super::{TypeFields, write};
+use super::{TypeFields, bad, write};
+use crate::Problem;
 
 /// Most services of a model, and most members of one kind of a service (Huawei §7.1).
 const MEMBERS_MAX: usize = 500;
@@ -19,8 +27,12 @@ const NAME_BYTES_MAX: usize = 128;
 ///
 /// # Errors
 ///
-/// A text that names the first element that breaks a rule.
-pub(crate) fn read_model(services: &[ServiceCapability]) -> Result<Model, String> {
+/// `import.bad_model`, naming the first element that breaks a rule.
+pub fn read_model(services: &[ServiceCapability]) -> Result<Model, Problem> {
+    read_services(services).map_err(bad)
+}
+
+fn read_services(services: &[ServiceCapability]) -> Result<Model, String> {
     check_all("service_id", services.iter().map(|s| &*s.service_id))?;
     let services: Vec<Service> = services
         .iter()
@@ -35,7 +47,7 @@ pub(crate) fn read_model(services: &[ServiceCapability]) -> Result<Model, String
 
 /// Carries what only the stored model knows (a vendor's own fields) over to a model that was read
 /// from v5, element by element of the same name.
-pub(crate) fn merge_extra(new: &mut Model, stored: &Model) {
+pub fn merge_extra(new: &mut Model, stored: &Model) {
     new.extra.clone_from(&stored.extra);
     for service in &mut new.services {
         let Some(old) = stored.service(&service.id) else { continue };
@@ -75,7 +87,8 @@ fn adopt_parameters(new: &mut [Parameter], old: &[Parameter]) {
     }
 }
 
-fn read_service(service: &ServiceCapability) -> Result<Service, String> {
+/// Reads a service. The text of an error names element and field.
+pub(crate) fn read_service(service: &ServiceCapability) -> Result<Service, String> {
     check_all("property_name", service.properties.iter().map(|p| &*p.property_name))?;
     check_all("command_name", service.commands.iter().map(|c| &*c.command_name))?;
     check_all("event_type", service.events.iter().map(|e| &*e.event_type))?;
@@ -93,11 +106,16 @@ fn read_service(service: &ServiceCapability) -> Result<Service, String> {
     })
 }
 
-fn read_property(property: &ServiceProperty) -> Result<Property, String> {
+pub(crate) fn read_property(property: &ServiceProperty) -> Result<Property, String> {
     if property.property_name.contains(['.', '$', '\0']) {
         return Err("property_name: `.`, `$` and NUL are not allowed".into());
     }
     let ty = read_type(&property.fields)?;
+    let mut extra = type_extra(&property.fields);
+    let initial = match &property.default_value {
+        None | Some(Value::Null) => None,
+        Some(value) => Some(read_initial(value, &ty, &mut extra)?),
+    };
     Ok(Property {
         id: (&*property.property_name).into(),
         name: text(property.fields.title.as_deref()),
@@ -105,19 +123,65 @@ fn read_property(property: &ServiceProperty) -> Result<Property, String> {
         access: read_method(&property.method)?,
         required: property.fields.required,
         ty,
-        initial: property.default_value.clone(),
-        extra: type_extra(&property.fields),
+        initial,
+        extra,
     })
+}
+
+/// Reads an initial value. Dates are text in v5 and milliseconds in the canonical form.
+fn read_initial(value: &Value, ty: &DataType, extra: &mut Extra) -> Result<Value, String> {
+    let canonical = match (ty, value) {
+        (DataType::Time, Value::String(text)) => {
+            let at = read_time(text).ok_or_else(|| {
+                format!("default_value: `{text}` is not a date such as 20261121T003818Z")
+            })?;
+            if write::write_time(at) != *text {
+                keep(extra, "default_value", Some(text));
+            }
+            Value::from(at.as_millis())
+        }
+        _ => value.clone(),
+    };
+    ty.check(&canonical).map_err(|violation| format!("default_value: {violation}"))?;
+    Ok(canonical)
+}
+
+/// Reads `yyyyMMdd'T'HHmmss'Z'`.
+pub(super) fn read_time(text: &str) -> Option<Timestamp> {
+    let bytes = text.as_bytes();
+    let fits = bytes.len() == 16 && bytes[8] == b'T' && bytes[15] == b'Z';
+    let number = |from: usize, to: usize| -> Option<u16> {
+        let digits = bytes.get(from..to)?;
+        digits.iter().try_fold(0u16, |n, byte| {
+            byte.is_ascii_digit().then(|| n * 10 + u16::from(byte - b'0'))
+        })
+    };
+    let small = |from, to| number(from, to).and_then(|n| u8::try_from(n).ok());
+    let civil = Civil {
+        year: i64::from(number(0, 4).filter(|_| fits)?),
+        month: small(4, 6)?,
+        day: small(6, 8)?,
+        hour: small(9, 11)?,
+        minute: small(11, 13)?,
+        second: small(13, 15)?,
+        milli: 0,
+    };
+    // What the calendar does not have comes back as another date.
+    let at = Timestamp::from_civil(civil);
+    (at.civil() == civil).then_some(at)
 }
 
 fn read_method(method: &str) -> Result<Access, String> {
     let mut access = Access { read: false, write: false, report: false };
     for letter in method.chars() {
-        match letter {
-            'R' => access.read = true,
-            'W' => access.write = true,
-            'E' => access.report = true,
+        let flag = match letter {
+            'R' => &mut access.read,
+            'W' => &mut access.write,
+            'E' => &mut access.report,
             _ => return Err(format!("method: `{method}` has letters other than R, W, E")),
+        };
+        if core::mem::replace(flag, true) {
+            return Err(format!("method: `{method}` has a letter twice"));
         }
     }
     match method.is_empty() {
@@ -126,7 +190,7 @@ fn read_method(method: &str) -> Result<Access, String> {
     }
 }
 
-fn read_command(command: &ServiceCommand) -> Result<Command, String> {
+pub(crate) fn read_command(command: &ServiceCommand) -> Result<Command, String> {
     let mut extra = Extra::new();
     let mut responses = command.responses.iter();
     let output = match responses.next() {
@@ -151,7 +215,7 @@ fn read_command(command: &ServiceCommand) -> Result<Command, String> {
     })
 }
 
-fn read_event(event: &ServiceEvent) -> Result<Event, String> {
+pub(crate) fn read_event(event: &ServiceEvent) -> Result<Event, String> {
     let level = match event.level.as_deref() {
         None | Some("info") => Level::Info,
         Some("alert") => Level::Alert,
@@ -217,16 +281,14 @@ fn read_type(fields: &TypeFields) -> Result<DataType, String> {
 }
 
 fn read_range(fields: &TypeFields) -> Result<Range, String> {
-    let number = |what: &str, text: &Option<String>| match text.as_deref() {
-        None | Some("") => Ok(None),
-        Some(text) => match text.trim().parse::<f64>() {
-            Ok(n) if n.is_finite() => Ok(Some(n)),
-            Ok(_) | Err(_) => Err(format!("{what}: `{text}` is not a number")),
-        },
+    let bound = |key: &str, text: &Option<String>| {
+        read_bound(&fields.data_type, key, text.as_deref()).ok_or_else(|| {
+            format!("{key}: `{}` is not a number", text.as_deref().unwrap_or_default())
+        })
     };
     let range = Range {
-        min: number("min", &fields.min)?,
-        max: number("max", &fields.max)?,
+        min: bound("min", &fields.min)?,
+        max: bound("max", &fields.max)?,
         step: fields.step,
         unit: fields.unit.as_deref().map(Into::into),
     };
@@ -236,15 +298,40 @@ fn read_range(fields: &TypeFields) -> Result<Range, String> {
     }
 }
 
+/// Reads a limit of a number; `None` when it is none. An absent limit of an `int` is that of 32
+/// bits (Huawei §7.1).
+pub(super) fn read_bound(data_type: &str, key: &str, text: Option<&str>) -> Option<Option<f64>> {
+    match text.map(str::trim) {
+        None | Some("") if data_type != "int" => Some(None),
+        None | Some("") if key == "min" => Some(Some(i32::MIN.into())),
+        None | Some("") => Some(Some(i32::MAX.into())),
+        Some(text) => text.parse::<f64>().ok().filter(|n| n.is_finite()).map(Some),
+    }
+}
+
 /// Keeps what the canonical type does not say, so that it is written as it was read.
 fn type_extra(fields: &TypeFields) -> Extra {
     let mut extra = Extra::new();
     keep(&mut extra, "data_type", Some(&fields.data_type));
-    let numeric = matches!(&*fields.data_type, "int" | "long" | "decimal");
-    if !numeric {
+    let is_number = matches!(&*fields.data_type, "int" | "long" | "decimal");
+    if !is_number {
         keep(&mut extra, "unit", fields.unit.as_deref());
     }
-    if fields.enum_list.is_some() && fields.max_length.is_some() {
+    for (key, text) in [("min", fields.min.as_deref()), ("max", fields.max.as_deref())] {
+        let bound = match is_number {
+            true => read_bound(&fields.data_type, key, text).flatten(),
+            false => None,
+        };
+        // Absent or written differently from how we would write it.
+        if text != bound.map(|n| n.to_string()).as_deref() {
+            extra.insert(key.into(), text.into());
+        }
+    }
+    if !is_number && let Some(step) = fields.step {
+        extra.insert("step".into(), step.into());
+    }
+    let is_sized = matches!(&*fields.data_type, "string" | "string list");
+    if fields.max_length.is_some() && (!is_sized || fields.enum_list.is_some()) {
         extra.insert("max_length".into(), fields.max_length.into());
     }
     extra
@@ -270,7 +357,7 @@ fn collect<T, U>(
 
 /// Checks number, length and uniqueness of names.
 fn check_all<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(), String> {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for name in names {
         if name.is_empty() || name.len() > NAME_BYTES_MAX {
             return Err(format!("{what}: between 1 and {NAME_BYTES_MAX} bytes"));

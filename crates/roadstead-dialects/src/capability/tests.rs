@@ -1,5 +1,8 @@
 //! Round trips, refusals, and a property test over random models.
 
+use std::prelude::v1::*;
+use std::vec;
+
 use proptest::prelude::*;
 use roadstead_core::product::{
     Access, DataType, EnumItem, Extra, Model, Parameter, Property, Service,
@@ -23,10 +26,15 @@ fn sample() -> Value {
              "method": "RWE", "default_value": 3},
             {"property_name": "mode", "data_type": "enum", "required": false,
              "enum_list": ["slow", "fast"], "method": "RW"},
+            {"property_name": "i", "data_type": "int", "required": false, "max": "0100",
+             "step": 1, "method": "RW"},
+            {"property_name": "d", "data_type": "decimal", "required": false, "min": "0.00",
+             "max": "", "method": "RW"},
             {"property_name": "word", "data_type": "string", "required": false,
              "enum_list": ["a", "b"], "max_length": 8, "method": "RW"},
             {"property_name": "on", "data_type": "boolean", "required": false, "method": "W"},
-            {"property_name": "at", "data_type": "DateTime", "required": false, "method": "E"},
+            {"property_name": "at", "data_type": "DateTime", "required": false, "method": "E",
+             "default_value": "20261121T003818Z", "min": "0", "max_length": 16},
             {"property_name": "any", "data_type": "jsonObject", "required": false, "method": "RE"},
             {"property_name": "tags", "data_type": "string list", "required": false,
              "max_length": 4, "method": "RE"},
@@ -80,6 +88,19 @@ fn what_breaks_a_rule_is_named() {
         (property("p", json!({"min": 5, "max": 1})), "s.p.min: above max"),
         (property("p", json!({"method": "RX"})), "s.p.method: `RX` has letters other than R, W, E"),
         (property("p", json!({"method": ""})), "s.p.method: empty"),
+        (property("p", json!({"method": "RWR"})), "s.p.method: `RWR` has a letter twice"),
+        (
+            property("p", json!({"default_value": "a"})),
+            "s.p.default_value: expected a whole number, got \"a\"",
+        ),
+        (
+            property("p", json!({"default_value": 2_147_483_648_i64})),
+            "s.p.default_value: 2147483648 is above the maximum",
+        ),
+        (
+            property("p", json!({"data_type": "DateTime", "default_value": "20260230T000000Z"})),
+            "s.p.default_value: `20260230T000000Z` is not a date such as 20261121T003818Z",
+        ),
         (property("p", json!({"data_type": "enum"})), "s.p.enum_list: missing"),
         (
             service(json!({"events": [{"event_type": "e", "level": "loud"}]})),
@@ -92,7 +113,8 @@ fn what_breaks_a_rule_is_named() {
             "s.c.para_name: `p` is there twice",
         ),
     ] {
-        assert_eq!(read_model(&parse(services)), Err(expected.into()));
+        let problem = read_model(&parse(services)).expect_err(expected);
+        assert_eq!((problem.code, &*problem.message), ("import.bad_model", expected));
     }
 }
 

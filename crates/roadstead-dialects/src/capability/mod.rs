@@ -2,7 +2,8 @@
 //!
 //! What v5 cannot say (nested structures, numbers behind enum names, display names) travels in
 //! additional fields (`type_detail`, `title`, `level`), so that what one call returns another
-//! call accepts without loss. Not a vendor's model file: those are imported by the dialects.
+//! call accepts without loss. The document of the platform's own API, and the common ground of
+//! every conversion; a vendor's own file formats are in its folder.
 //!
 //! Source: Huawei §7.1; models `ServiceCapability`, `ServiceProperty`, `ServiceCommand`,
 //! `ServiceEvent` of the northbound SDK.
@@ -10,146 +11,162 @@
 mod read;
 mod write;
 
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
-use utoipa::ToSchema;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+#[cfg(feature = "schema")]
+use std::prelude::v1::*;
+#[cfg(feature = "schema")]
+use std::{format, vec};
 
-pub(crate) use read::{merge_extra, read_model};
-pub(crate) use write::write_model;
+use roadstead_core::product::Model;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+
+use crate::Problem;
+
+pub use read::{merge_extra, read_model};
+pub use write::write_model;
 
 /// A service of the thing model.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-pub(crate) struct ServiceCapability {
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ServiceCapability {
     /// Unique in the product.
-    pub(crate) service_id: String,
+    pub service_id: String,
     /// Kind of service; the same as `service_id` unless told otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) service_type: Option<String>,
+    pub service_type: Option<String>,
     /// State.
     #[serde(default, deserialize_with = "null_is_empty")]
-    pub(crate) properties: Vec<ServiceProperty>,
+    pub properties: Vec<ServiceProperty>,
     /// What it can be told to do.
     #[serde(default, deserialize_with = "null_is_empty")]
-    pub(crate) commands: Vec<ServiceCommand>,
+    pub commands: Vec<ServiceCommand>,
     /// What it tells on its own.
     #[serde(default, deserialize_with = "null_is_empty")]
-    pub(crate) events: Vec<ServiceEvent>,
+    pub events: Vec<ServiceEvent>,
     /// Description.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) description: Option<String>,
+    pub description: Option<String>,
     /// `Master`, `Mandatory` or `Optional`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) option: Option<String>,
+    pub option: Option<String>,
     /// Display name (addition to v5).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) title: Option<String>,
+    pub title: Option<String>,
 }
 
 /// Type and limits of a property or parameter.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-pub(crate) struct TypeFields {
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct TypeFields {
     /// `int`, `long`, `decimal`, `string`, `DateTime`, `jsonObject`, `enum`, `boolean` or
     /// `string list`.
-    pub(crate) data_type: String,
+    pub data_type: String,
     /// Whether it must be given.
     #[serde(default)]
-    pub(crate) required: bool,
+    pub required: bool,
     /// Names of an enum.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) enum_list: Option<Vec<String>>,
+    pub enum_list: Option<Vec<String>>,
     /// Smallest value, as text.
     #[serde(default, deserialize_with = "number_text", skip_serializing_if = "Option::is_none")]
-    pub(crate) min: Option<String>,
+    pub min: Option<String>,
     /// Largest value, as text.
     #[serde(default, deserialize_with = "number_text", skip_serializing_if = "Option::is_none")]
-    pub(crate) max: Option<String>,
+    pub max: Option<String>,
     /// Longest text, bytes, or most items of a list.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) max_length: Option<u32>,
+    pub max_length: Option<u32>,
     /// Smallest difference of two values.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) step: Option<f64>,
+    #[serde(default, with = "write::short", skip_serializing_if = "Option::is_none")]
+    pub step: Option<f64>,
     /// Unit.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) unit: Option<String>,
+    pub unit: Option<String>,
     /// Description.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) description: Option<String>,
+    pub description: Option<String>,
     /// Display name (addition to v5).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) title: Option<String>,
+    pub title: Option<String>,
     /// The whole type where the other fields cannot say it (addition to v5); wins over them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub(crate) type_detail: Option<Value>,
+    #[cfg_attr(feature = "schema", schema(value_type = Option<Object>))]
+    pub type_detail: Option<Value>,
 }
 
 /// A property of a service.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-pub(crate) struct ServiceProperty {
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ServiceProperty {
     /// Unique in its service.
-    pub(crate) property_name: String,
+    pub property_name: String,
     /// Type and limits.
     #[serde(flatten)]
-    pub(crate) fields: TypeFields,
+    pub fields: TypeFields,
     /// Letters of `RWE`: readable, writable, reported.
-    pub(crate) method: String,
+    pub method: String,
     /// Initial value.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    pub(crate) default_value: Option<Value>,
+    #[cfg_attr(feature = "schema", schema(value_type = Option<Object>))]
+    pub default_value: Option<Value>,
 }
 
 /// A parameter of a command, a response or an event.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-pub(crate) struct ServiceCommandPara {
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ServiceCommandPara {
     /// Unique among its siblings.
-    pub(crate) para_name: String,
+    pub para_name: String,
     /// Type and limits.
     #[serde(flatten)]
-    pub(crate) fields: TypeFields,
+    pub fields: TypeFields,
 }
 
 /// A command of a service.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-pub(crate) struct ServiceCommand {
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ServiceCommand {
     /// Unique in its service.
-    pub(crate) command_name: String,
+    pub command_name: String,
     /// What it takes.
     #[serde(default, deserialize_with = "null_is_empty")]
-    pub(crate) paras: Vec<ServiceCommandPara>,
+    pub paras: Vec<ServiceCommandPara>,
     /// What it answers.
     #[serde(default, deserialize_with = "null_is_empty")]
-    pub(crate) responses: Vec<ServiceCommandResponse>,
+    pub responses: Vec<ServiceCommandResponse>,
     /// Display name (addition to v5).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) title: Option<String>,
+    pub title: Option<String>,
 }
 
 /// A response of a command.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-pub(crate) struct ServiceCommandResponse {
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ServiceCommandResponse {
     /// Its name.
-    pub(crate) response_name: String,
+    pub response_name: String,
     /// What it carries.
     #[serde(default, deserialize_with = "null_is_empty")]
-    pub(crate) paras: Vec<ServiceCommandPara>,
+    pub paras: Vec<ServiceCommandPara>,
 }
 
 /// An event of a service.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-pub(crate) struct ServiceEvent {
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct ServiceEvent {
     /// Unique in its service.
-    pub(crate) event_type: String,
+    pub event_type: String,
     /// What it carries.
     #[serde(default, deserialize_with = "null_is_empty")]
-    pub(crate) paras: Vec<ServiceCommandPara>,
+    pub paras: Vec<ServiceCommandPara>,
     /// `info`, `alert` or `fault` (addition to v5).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) level: Option<String>,
+    pub level: Option<String>,
     /// Display name (addition to v5).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) title: Option<String>,
+    pub title: Option<String>,
 }
 
 /// Applications write `null` for an absent list.
@@ -171,6 +188,40 @@ fn number_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::
             Err(serde::de::Error::custom("a limit is a number or its text"))
         }
     }
+}
+
+/// Recognises a document of this form by content.
+pub fn recognizes(document: &Value) -> bool {
+    document.get("service_capabilities").is_some_and(Value::is_array)
+}
+
+/// Reads a document `{"service_capabilities": [...]}`; other keys are the product's, not the
+/// model's.
+///
+/// # Errors
+///
+/// `import.bad_model`, naming the first element that breaks a rule.
+pub fn import(document: &Value) -> Result<Model, Problem> {
+    let services = document.get("service_capabilities").unwrap_or(&Value::Null);
+    let services = Vec::<ServiceCapability>::deserialize(services)
+        .map_err(|error| bad(alloc::format!("service_capabilities: {error}")))?;
+    read_model(&services)
+        .map_err(|Problem { message, .. }| bad(alloc::format!("service_capabilities: {message}")))
+}
+
+/// Writes a model as `{"service_capabilities": [...]}`.
+pub fn export(model: &Model) -> Value {
+    let services = write_model(model).into_iter().map(|service| {
+        // These types hold nothing that JSON cannot.
+        serde_json::to_value(service).unwrap_or_default()
+    });
+    let mut document = Map::new();
+    document.insert("service_capabilities".into(), services.collect());
+    Value::Object(document)
+}
+
+fn bad(message: String) -> Problem {
+    Problem::new("import.bad_model", message)
 }
 
 #[cfg(test)]
