@@ -10,10 +10,10 @@ use roadstead_core::attempt::{Attempt, Mark, Outcome};
 use roadstead_core::binding::{BindToken, Binding, BindingRole, TokenState};
 use roadstead_core::device::Device;
 use roadstead_core::limit::PAGE_ITEMS_MAX;
-use roadstead_core::port::{DevicePatch, Page, RegisterError};
+use roadstead_core::port::{DevicePatch, Page, RegisterError, StoreError};
 use roadstead_core::product::Registration;
 use roadstead_core::session::Presence;
-use roadstead_core::shadow::Shadow;
+use roadstead_core::shadow::{Expected, Shadow};
 use roadstead_core::{DeviceId, Timestamp};
 
 /// Sign-ins kept per user; past it the one that ends first is forgotten.
@@ -59,6 +59,16 @@ impl std::io::Write for Counter {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+/// Fails when a service has another version than somebody bases a change on.
+pub(crate) fn check_versions(shadow: &Shadow, expected: &[Expected]) -> Result<(), StoreError> {
+    match shadow.stale(expected) {
+        None => Ok(()),
+        Some((service, version)) => {
+            Err(StoreError::Stale(format!("{service}: the shadow has version {version}").into()))
+        }
     }
 }
 

@@ -70,6 +70,9 @@ pub enum StoreError {
     /// The object is still in use.
     #[error("it is still in use by {0}")]
     InUse(&'static str),
+    /// Somebody else changed it meanwhile; the text names what and its version.
+    #[error("{0}")]
+    Stale(alloc::boxed::Box<str>),
     /// A limit of [`crate::limit`] is reached.
     #[error("the limit of {0} is reached")]
     Limit(&'static str),
@@ -81,7 +84,7 @@ impl StoreError {
         match self {
             Self::Engine(_) => "internal.store",
             Self::Busy => "internal.overload",
-            Self::Exists | Self::InUse(_) => "api.conflict",
+            Self::Exists | Self::InUse(_) | Self::Stale(_) => "api.conflict",
             Self::Missing => "api.not_found",
             Self::Limit(_) => "api.quota",
         }

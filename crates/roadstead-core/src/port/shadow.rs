@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use async_trait::async_trait;
 
 use super::StoreError;
-use crate::shadow::{Change, Shadow};
+use crate::shadow::{Change, Expected, Shadow};
 use crate::trace::Entry;
 use crate::{DeviceId, Timestamp};
 
@@ -22,6 +22,18 @@ pub trait ShadowStore: Send + Sync {
     async fn change_shadow(
         &self,
         device: &DeviceId,
+        changes: Vec<Change>,
+        trace: Option<Entry>,
+    ) -> Result<bool, StoreError> {
+        self.change_shadow_if(device, Vec::new(), changes, trace).await
+    }
+
+    /// The same if every service named in `expected` has that version when its turn comes;
+    /// otherwise `Stale`, nothing is changed and the trace is kept.
+    async fn change_shadow_if(
+        &self,
+        device: &DeviceId,
+        expected: Vec<Expected>,
         changes: Vec<Change>,
         trace: Option<Entry>,
     ) -> Result<bool, StoreError>;

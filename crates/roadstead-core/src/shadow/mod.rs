@@ -65,6 +65,17 @@ pub enum Change {
         /// One service, or all.
         service: Option<Box<str>>,
     },
+    /// Everything is forgotten, versions included.
+    Forget,
+}
+
+/// The version that somebody read and bases a change on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// The service.
+    pub service: Box<str>,
+    /// Its version; 0 for a service without state.
+    pub version: u64,
 }
 
 impl Shadow {
@@ -101,7 +112,21 @@ impl Shadow {
                     }
                 }
             }
+            Change::Forget => self.services.clear(),
         }
+    }
+
+    /// Returns the version of a service, 0 when it has no state.
+    pub fn version(&self, service: &str) -> u64 {
+        self.services.get(service).map_or(0, |state| state.version)
+    }
+
+    /// Returns the first service whose version is another than expected, with that version.
+    pub fn stale<'a>(&self, expected: &'a [Expected]) -> Option<(&'a str, u64)> {
+        expected.iter().find_map(|Expected { service, version }| {
+            let current = self.version(service);
+            (current != *version).then_some((&**service, current))
+        })
     }
 
     /// True when a desired value waits for the device.

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use roadstead_core::limit::{PENDING_PER_DEVICE_MAX, SHADOW_BYTES_MAX};
 use roadstead_core::port::{PendingStore, ShadowStore, StoreError};
-use roadstead_core::shadow::{Change, Shadow};
+use roadstead_core::shadow::{Change, Expected, Shadow};
 use roadstead_core::trace::{Entries, Entry};
 use roadstead_core::{DeviceId, Timestamp};
 
@@ -17,15 +17,17 @@ impl ShadowStore for Memory {
         Ok(state.devices.get(device).map(|held| held.shadow.clone()).unwrap_or_default())
     }
 
-    async fn change_shadow(
+    async fn change_shadow_if(
         &self,
         device: &DeviceId,
+        expected: Vec<Expected>,
         changes: Vec<Change>,
         trace: Option<Entry>,
     ) -> Result<bool, StoreError> {
         let mut state = self.lock();
         state.append(Entries { device: device.clone(), entries: trace.into_iter().collect() });
         let held = state.devices.get_mut(device).ok_or(StoreError::Missing)?;
+        rule::check_versions(&held.shadow, &expected)?;
         let mut shadow = held.shadow.clone();
         changes.iter().for_each(|change| shadow.apply(change));
         if rule::shadow_bytes(&shadow) > SHADOW_BYTES_MAX {

@@ -24,6 +24,7 @@ const REPORT: u8 = 0;
 const DESIRE: u8 = 1;
 const CLEAR_ALL: u8 = 2;
 const CLEAR_ONE: u8 = 3;
+const FORGET: u8 = 4;
 /// More than the JSON around one service: braces, field names, dates, version; bytes.
 const SERVICE_JSON_BYTES: usize = 200;
 /// Longest JSON of one byte of text (`\u0000`), bytes.
@@ -71,6 +72,7 @@ pub(super) fn encode_changes(changes: &[Change]) -> Changes {
                 body.push(CLEAR_ONE);
                 put_text(&mut body, service);
             }
+            Change::Forget => body.push(FORGET),
         }
         growth += ESCAPE_BYTES;
     }
@@ -195,6 +197,7 @@ fn decode_changes(mut bytes: &[u8]) -> Option<Vec<Change>> {
             }
             CLEAR_ALL => Change::ClearDesired { service: None },
             CLEAR_ONE => Change::ClearDesired { service: Some(take_text(bytes)?.into()) },
+            FORGET => Change::Forget,
             _ => return None,
         });
     }
@@ -284,12 +287,13 @@ mod tests {
                 map.into_iter().map(|(key, value)| (key, json!({"v": value}))).collect();
             Values { properties, at: Timestamp(at) }
         });
-        (0..4u8, ".{0,5}", values).prop_map(|(kind, service, values)| {
+        (0..5u8, ".{0,5}", values).prop_map(|(kind, service, values)| {
             let service: Box<str> = service.into();
             match kind {
                 0 => Change::Report { service, values },
                 1 => Change::Desire { service, values },
                 2 => Change::ClearDesired { service: None },
+                3 => Change::Forget,
                 _ => Change::ClearDesired { service: Some(service) },
             }
         })

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use roadstead_core::limit::PENDING_PER_DEVICE_MAX;
 use roadstead_core::port::{PendingStore, ShadowStore, StoreError};
-use roadstead_core::shadow::{Change, Shadow};
+use roadstead_core::shadow::{Change, Expected, Shadow};
 use roadstead_core::trace::Entry;
 use roadstead_core::{DeviceId, Timestamp};
 use rusqlite::{Connection, params};
@@ -32,9 +32,10 @@ impl ShadowStore for Sqlite {
         Ok(loaded.map(|loaded| loaded.shadow).unwrap_or_default())
     }
 
-    async fn change_shadow(
+    async fn change_shadow_if(
         &self,
         device: &DeviceId,
+        expected: Vec<Expected>,
         changes: Vec<Change>,
         trace: Option<Entry>,
     ) -> Result<bool, StoreError> {
@@ -44,7 +45,7 @@ impl ShadowStore for Sqlite {
         let traced = trace.as_ref().map_or(0, |part| part.body.len());
         let bytes = REPORT_BYTES + encoded.body.len() * MEMORY_PER_BYTE + traced;
         let (reply, answer) = oneshot::channel();
-        let report = Report { device: device.clone(), changes, encoded, trace, reply };
+        let report = Report { device: device.clone(), expected, changes, encoded, trace, reply };
         self.put(bytes, Job::Report(Box::new(report)))?;
         answer.await.unwrap_or_else(|_| Err(stopped()))
     }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use roadstead_core::DeviceId;
 use roadstead_core::limit::SHADOW_BYTES_MAX;
 use roadstead_core::port::StoreError;
-use roadstead_core::shadow::{Change, Shadow};
+use roadstead_core::shadow::{Change, Expected, Shadow};
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::oneshot;
 
@@ -66,6 +66,8 @@ pub(super) enum Job {
 /// A change of a shadow.
 pub(super) struct Report {
     pub(super) device: DeviceId,
+    /// Versions that the change is based on; seldom any.
+    pub(super) expected: Vec<Expected>,
     pub(super) changes: Vec<Change>,
     pub(super) encoded: Changes,
     pub(super) trace: Option<Part>,
@@ -363,21 +365,46 @@ impl Writer {
                 Err(error) => return (Err(error), None),
             },
         };
-        let mut after = bound + report.encoded.growth;
-        if after > SHADOW_BYTES_MAX {
-            after = self.exact(report, row, loaded.as_ref(), group);
+        let accepted = self.fits(report, row, bound, loaded.as_ref(), group);
+        group.staged.insert(device.clone(), (row, *accepted.as_ref().unwrap_or(&bound)));
+        // What was loaded goes to the cache even after a refusal: `staged` names it as known.
+        (accepted, loaded)
+    }
+
+    /// Returns the size bound after a report, unless it grows the shadow too far or is based on
+    /// another version.
+    fn fits(
+        &self,
+        report: &Report,
+        row: i64,
+        bound: usize,
+        loaded: Option<&Loaded>,
+        group: &Group,
+    ) -> Result<usize, StoreError> {
+        let after = bound + report.encoded.growth;
+        if after <= SHADOW_BYTES_MAX && report.expected.is_empty() {
+            return Ok(after);
         }
-        let accepted = after <= SHADOW_BYTES_MAX;
-        group.staged.insert(device.clone(), (row, if accepted { after } else { bound }));
-        match accepted {
-            true => (Ok(after), loaded),
-            // What was loaded goes to the cache all the same: `staged` names it as known.
-            false => (Err(StoreError::Limit("shadow bytes")), loaded),
+        let mut shadow = self.staged_shadow(report, row, loaded, group);
+        rule::check_versions(&shadow, &report.expected)?;
+        if after <= SHADOW_BYTES_MAX {
+            return Ok(after);
+        }
+        report.changes.iter().for_each(|change| shadow.apply(change));
+        match rule::shadow_bytes(&shadow) {
+            exact if exact <= SHADOW_BYTES_MAX => Ok(exact),
+            _ => Err(StoreError::Limit("shadow bytes")),
         }
     }
 
-    /// Returns the exact size of a shadow after a report, with what the group did before.
-    fn exact(&self, report: &Report, row: i64, loaded: Option<&Loaded>, group: &Group) -> usize {
+    /// Returns the shadow that a report will find, with what the group did before.
+    fn staged_shadow(
+        &self,
+        report: &Report,
+        row: i64,
+        loaded: Option<&Loaded>,
+        group: &Group,
+    ) -> Shadow {
         let mut shadow = loaded.map(|loaded| loaded.shadow.clone());
         for done in &group.done {
             let Done::Report { report: earlier, accepted, loaded } = done else { continue };
@@ -392,9 +419,7 @@ impl Writer {
                 earlier.changes.iter().for_each(|change| shadow.apply(change));
             }
         }
-        let mut shadow = shadow.unwrap_or_else(|| self.live_shadow(&report.device));
-        report.changes.iter().for_each(|change| shadow.apply(change));
-        rule::shadow_bytes(&shadow)
+        shadow.unwrap_or_else(|| self.live_shadow(&report.device))
     }
 
     fn live_shadow(&self, device: &DeviceId) -> Shadow {

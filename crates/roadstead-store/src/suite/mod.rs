@@ -71,7 +71,8 @@ cases! {
         registration_follows_the_policy presence_follows_epochs recovery_marks_devices_lost
         refusals_are_kept;
     shadow:
-        shadows_apply_changes_in_order shadows_are_bounded pending_is_ordered_and_bounded;
+        shadows_apply_changes_in_order shadows_are_bounded
+        shadows_change_on_the_expected_version pending_is_ordered_and_bounded;
     binding:
         tokens_are_bounded_and_forgotten a_report_binds a_report_waits_for_the_app
         bind_refusals_are_noted report_refusals_are_noted rebinding_follows_the_policy
@@ -98,7 +99,8 @@ macro_rules! store_suite {
             deleting_a_device_takes_everything sub_devices_are_bounded imports_are_idempotent
             registration_follows_the_policy presence_follows_epochs recovery_marks_devices_lost
             refusals_are_kept
-            shadows_apply_changes_in_order shadows_are_bounded pending_is_ordered_and_bounded
+            shadows_apply_changes_in_order shadows_are_bounded
+        shadows_change_on_the_expected_version pending_is_ordered_and_bounded
             tokens_are_bounded_and_forgotten a_report_binds a_report_waits_for_the_app
             bind_refusals_are_noted report_refusals_are_noted rebinding_follows_the_policy
             spaces_do_not_bind_each_other unbinding_ends_everything guests_are_bounded

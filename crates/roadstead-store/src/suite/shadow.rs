@@ -2,7 +2,7 @@
 
 use roadstead_core::limit::{PENDING_PER_DEVICE_MAX, SHADOW_BYTES_MAX};
 use roadstead_core::port::{Store, StoreError};
-use roadstead_core::shadow::{Change, Shadow};
+use roadstead_core::shadow::{Change, Expected, Shadow};
 use roadstead_core::{DeviceId, Timestamp, Value};
 use serde_json::json;
 
@@ -67,6 +67,51 @@ pub(super) async fn shadows_are_bounded(store: &dyn Store) {
     let trace = store.trace(&lamp, None, None, 9).await.expect("read");
     assert_eq!(trace, [entry(9, "too large")], "the trace is kept");
     assert_eq!(store.change_shadow(&lamp, vec![sized("k", 10)], None).await, Ok(false));
+}
+
+pub(super) async fn shadows_change_on_the_expected_version(store: &dyn Store) {
+    seed_devices(store, &["lamp"]).await;
+    let lamp = DeviceId::from("lamp");
+    let on = |service: &str, version| Expected { service: service.into(), version };
+    let set = |value, expected: Vec<Expected>| {
+        let lamp = lamp.clone();
+        async move { store.change_shadow_if(&lamp, expected, vec![desire(value, 5)], None).await }
+    };
+    assert_eq!(set(json!({"a": 1}), vec![on("default", 0)]).await, Ok(true), "starts at 0");
+    let stale = set(json!({"a": 2}), vec![on("default", 0)]).await;
+    assert_eq!(stale, Err(StoreError::Stale("default: the shadow has version 1".into())));
+    let half = set(json!({"a": 2}), vec![on("default", 1), on("other", 1)]).await;
+    assert!(matches!(half, Err(StoreError::Stale(_))), "all or nothing");
+    assert_eq!(store.shadow(&lamp).await.expect("read").version("default"), 1);
+    // Of many writers that read the same version exactly one wins.
+    let race: Vec<_> = (0..20).map(|n| set(json!({"a": n}), vec![on("default", 1)])).collect();
+    let won = futures_join(race).await.into_iter().filter(Result::is_ok).count();
+    assert_eq!((won, store.shadow(&lamp).await.expect("read").version("default")), (1, 2));
+    let forget = vec![Change::Forget];
+    let stale = store.change_shadow_if(&lamp, vec![on("default", 9)], forget.clone(), None).await;
+    assert!(stale.is_err());
+    assert_eq!(store.change_shadow(&lamp, forget, None).await, Ok(false));
+    assert_eq!(store.shadow(&lamp).await, Ok(Shadow::default()));
+    assert_eq!(set(json!({"a": 1}), vec![on("default", 0)]).await, Ok(true), "begins anew");
+}
+
+/// Polls every future once in order, then waits for all.
+async fn futures_join<T, F: Future<Output = T>>(futures: Vec<F>) -> Vec<T> {
+    use std::task::Poll;
+
+    let mut running: Vec<_> = futures.into_iter().map(|f| (Box::pin(f), None)).collect();
+    std::future::poll_fn(|cx| {
+        let mut pending = false;
+        for (future, done) in running.iter_mut().filter(|(_, done)| done.is_none()) {
+            match future.as_mut().poll(cx) {
+                Poll::Ready(value) => *done = Some(value),
+                Poll::Pending => pending = true,
+            }
+        }
+        if pending { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+    running.into_iter().map(|(_, done)| done.expect("finished")).collect()
 }
 
 pub(super) async fn pending_is_ordered_and_bounded(store: &dyn Store) {

@@ -8,7 +8,7 @@ use roadstead_core::port::{
     BindQuery, BindReport, DeviceFilter, Page, PresenceChange, Store, StoreError,
 };
 use roadstead_core::session::{Ending, Epoch, Presence};
-use roadstead_core::shadow::{Change, Values};
+use roadstead_core::shadow::{Change, Expected, Values};
 use roadstead_core::trace::Entries;
 use roadstead_core::user::{Role, User};
 use roadstead_core::{DeviceId, Secret, Timestamp, UserId};
@@ -181,12 +181,18 @@ impl Call {
                 let values = Values { properties, at: now };
                 let service: Box<str> = format!("s{}", n % 2).into();
                 let change = match n % 7 {
+                    0 if n % 2 == 0 => Change::Forget,
                     0 => Change::ClearDesired { service: None },
                     1 | 2 => Change::Desire { service, values },
                     _ => Change::Report { service, values },
                 };
                 let trace = (n % 3 != 0).then(|| entry(*step));
-                let answer = store.change_shadow(lamp, vec![change], trace).await;
+                let versions = (n % 4 == 0).then(|| Expected {
+                    service: format!("s{}", n % 3).into(),
+                    version: n % 5,
+                });
+                let (expected, changes) = (versions.into_iter().collect(), vec![change]);
+                let answer = store.change_shadow_if(lamp, expected, changes, trace).await;
                 assert_ne!(answer, Err(StoreError::Busy));
                 show(answer)
             }
