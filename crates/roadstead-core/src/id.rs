@@ -83,6 +83,15 @@ text_id! {
     AttemptId
 }
 
+text_id! {
+    /// One asynchronous command of one device.
+    CommandId
+}
+text_id! {
+    /// One message of one device.
+    MessageId
+}
+
 /// A request of the platform that a device will answer; unique for the life of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);

@@ -12,7 +12,8 @@
 //! | [`session`] | one connection of a device; epoch decides who wins |
 //! | [`shadow`] | reported, desired, version |
 //! | [`exchange`] | what devices say and what the platform says to them |
-//! | [`command`] | a synchronous request with a deadline |
+//! | [`command`] | a synchronous request with a deadline; an asynchronous one with a queue |
+//! | [`message`] | opaque content for a device, kept while it is away |
 //! | [`user`], [`binding`] | who owns which device; bind tokens |
 //! | [`attempt`] | one onboarding attempt with stage times and one ending |
 //! | [`trace`] | every hop of one device |
@@ -30,6 +31,7 @@ pub mod device;
 pub mod exchange;
 pub mod id;
 pub mod limit;
+pub mod message;
 pub mod mqtt;
 #[cfg(feature = "port")]
 pub mod port;
@@ -43,7 +45,9 @@ pub mod trace;
 pub mod user;
 
 pub use code::Code;
-pub use id::{AttemptId, BindingId, DeviceId, ProductId, RequestId, SpaceId, UserId};
+pub use id::{
+    AttemptId, BindingId, CommandId, DeviceId, MessageId, ProductId, RequestId, SpaceId, UserId,
+};
 pub use secret::Secret;
 pub use serde_json::{Map, Value};
 pub use time::{Tick, Timestamp};

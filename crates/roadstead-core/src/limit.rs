@@ -28,7 +28,25 @@ pub const ATTEMPT_STAGES_MAX: usize = 64;
 pub const COMMAND_DEADLINE: Duration = Duration::from_secs(20);
 /// Longest time a caller may ask a synchronous command to wait.
 pub const COMMAND_DEADLINE_MAX: Duration = Duration::from_secs(60);
-/// Messages kept for a device that is offline.
+/// Asynchronous commands that wait for one device (Huawei §8.2).
+pub const COMMANDS_PENDING_MAX: usize = 20;
+/// Ended asynchronous commands kept per device.
+pub const COMMANDS_KEPT_MAX: usize = 200;
+/// How long an asynchronous command waits when the caller names no time (Huawei §8.2).
+pub const COMMAND_EXPIRE: Duration = Duration::from_secs(24 * 3600);
+/// Longest time that a caller may name.
+pub const COMMAND_EXPIRE_MAX: Duration = Duration::from_secs(48 * 3600);
+/// Largest parameters of a command, bytes of JSON (Huawei §9.5).
+pub const COMMAND_PARAMS_BYTES_MAX: usize = 32 * 1024;
+/// Messages that wait for one device (Huawei §8.4).
+pub const MESSAGES_PENDING_MAX: usize = 20;
+/// Finished messages kept per device.
+pub const MESSAGES_KEPT_MAX: usize = 100;
+/// How long a message waits when the caller names no time, and at most (Huawei §8.4).
+pub const MESSAGE_LIFE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// The life of a message is a multiple of this.
+pub const MESSAGE_LIFE_STEP: Duration = Duration::from_secs(5 * 60);
+/// Notices of the platform kept for a device that is offline.
 pub const PENDING_PER_DEVICE_MAX: usize = 64;
 /// Text kept per trace entry, bytes; longer text is cut.
 pub const TRACE_TEXT_BYTES_MAX: usize = 512;

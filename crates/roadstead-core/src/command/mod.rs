@@ -1,4 +1,7 @@
-//! A synchronous request to a device: sent once, answered before its deadline or failed.
+//! Requests to a device. Here the synchronous one: sent once, answered before its deadline or
+//! failed. The asynchronous one has a queue and a life of its own: [`queue`].
+
+pub mod queue;
 
 use alloc::boxed::Box;
 
