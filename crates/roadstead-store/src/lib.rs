@@ -12,6 +12,7 @@
 mod crypt;
 mod ledger;
 mod memory;
+mod outbox;
 mod random;
 mod rule;
 pub mod sqlite;

@@ -142,7 +142,7 @@ impl Policy {
 
 /// One asynchronous command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Queued {
+pub struct Command {
     /// Unique per device.
     pub id: CommandId,
     /// Whose.
@@ -235,7 +235,7 @@ pub enum Output {
     Send,
 }
 
-impl Queued {
+impl Command {
     /// Returns how long it may wait, as a duration.
     pub fn expire(&self) -> Duration {
         Duration::from_secs(self.expire_s.into())
@@ -264,9 +264,7 @@ impl Queued {
                 self.end(Status::Expired, Some("command.expired"), now)
             }
             (Pending, Input::Turn { jitter }) => self.send(1, jitter, now, policy),
-            (Sent, Input::Turn { jitter }) if self.is_parked => {
-                self.send(1, jitter, now, policy)
-            }
+            (Sent, Input::Turn { jitter }) if self.is_parked => self.send(1, jitter, now, policy),
             (Pending, Input::Cancel) => self.end(Status::Canceled, None, now),
             (Pending | Sent, Input::Unsendable(code)) => self.end(Failed, Some(&code), now),
             (Sent, Input::Acked) => {
@@ -344,12 +342,11 @@ impl Queued {
 
 /// Gives the turn to the oldest command that may leave, expiring those before it; `queue` holds a
 /// device's open commands, oldest first. Returns the place of the one to send.
-pub fn turn(queue: &mut [Queued], now: Timestamp, jitter: u8, policy: &Policy) -> Option<usize> {
-    if queue.iter().any(Queued::is_in_flight) {
+pub fn turn(queue: &mut [Command], now: Timestamp, jitter: u8, policy: &Policy) -> Option<usize> {
+    if queue.iter().any(Command::is_in_flight) {
         return None;
     }
-    (0..queue.len())
-        .find(|&n| queue[n].handle(Input::Turn { jitter }, now, policy) == Output::Send)
+    (0..queue.len()).find(|&n| queue[n].handle(Input::Turn { jitter }, now, policy) == Output::Send)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod binding;
 mod device;
 mod history;
 mod mqtt;
+mod outbox;
 mod product;
 mod shadow;
 
@@ -21,6 +22,7 @@ pub use device::{
 };
 pub use history::{AttemptFilter, AttemptStore, TraceStore};
 pub use mqtt::MqttStore;
+pub use outbox::{CommandFilter, CommandStore, MessageStore, Stepped};
 pub use product::ProductStore;
 pub use shadow::{PendingStore, ShadowStore};
 
@@ -29,7 +31,9 @@ pub trait Store:
     AccessStore
     + AttemptStore
     + BindingStore
+    + CommandStore
     + DeviceStore
+    + MessageStore
     + MqttStore
     + PendingStore
     + ProductStore
@@ -42,7 +46,9 @@ impl<T> Store for T where
     T: AccessStore
         + AttemptStore
         + BindingStore
+        + CommandStore
         + DeviceStore
+        + MessageStore
         + MqttStore
         + PendingStore
         + ProductStore

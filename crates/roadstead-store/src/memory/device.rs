@@ -214,6 +214,8 @@ impl State {
             shadow: Shadow::default(),
             pending: VecDeque::new(),
             next_pending: 1,
+            commands: Vec::new(),
+            messages: Vec::new(),
         };
         self.devices.insert(device.id.clone(), held);
         Ok(device)

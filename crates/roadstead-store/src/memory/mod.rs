@@ -9,6 +9,7 @@ mod binding;
 mod device;
 mod history;
 mod mqtt;
+mod outbox;
 mod product;
 mod shadow;
 
@@ -18,7 +19,9 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 use roadstead_core::attempt::Attempt;
 use roadstead_core::binding::{BindToken, Binding};
+use roadstead_core::command::queue::Command;
 use roadstead_core::device::Device;
+use roadstead_core::message::Message;
 use roadstead_core::mqtt::{Parked, Queued, Retained};
 use roadstead_core::product::Product;
 use roadstead_core::session::{Epoch, Presence};
@@ -69,6 +72,9 @@ struct Held {
     shadow: Shadow,
     pending: VecDeque<(u64, Box<str>, Box<str>)>,
     next_pending: u64,
+    /// Oldest first.
+    commands: Vec<Command>,
+    messages: Vec<Message>,
 }
 
 impl Memory {

@@ -150,6 +150,7 @@ impl DeviceStore for Sqlite {
                 "DELETE FROM shadow WHERE device = ?1",
                 "DELETE FROM presence WHERE device = ?1",
                 "DELETE FROM pending WHERE device = ?1",
+                "DELETE FROM outbox WHERE device = ?1",
                 "DELETE FROM device WHERE row = ?1",
             ] {
                 tx.conn.execute(sql, [row]).or_engine()?;

@@ -26,6 +26,7 @@ mod live;
 mod migrate;
 mod mqtt;
 mod open;
+mod outbox;
 mod presence;
 mod product;
 mod queue;

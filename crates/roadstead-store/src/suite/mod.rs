@@ -9,6 +9,7 @@ mod device;
 mod fixture;
 mod history;
 mod mqtt;
+mod outbox;
 mod product;
 mod shadow;
 
@@ -41,6 +42,16 @@ impl std::fmt::Debug for Fixture {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Fixture").field("guarded", &self.guard.is_some()).finish_non_exhaustive()
     }
+}
+
+/// A command for tests of one engine.
+#[cfg(test)]
+pub(crate) fn outbox_command(
+    device: &roadstead_core::DeviceId,
+    id: &str,
+    at: u64,
+) -> roadstead_core::command::queue::Command {
+    outbox::command_of(device, id, at as i64)
 }
 
 /// Declares the cases: one public function each, and the macro that makes tests of them.
@@ -83,6 +94,9 @@ cases! {
         attempts_are_extended attempts_are_filtered overdue_attempts_end;
     mqtt:
         retained_messages_are_replaced parked_sessions_expire queues_are_ordered_and_bounded;
+    outbox:
+        commands_queue_one_at_a_time commands_are_filtered_and_paged command_timers_fire_once
+        sent_commands_are_recovered histories_are_bounded messages_wait_in_order;
 }
 
 /// Expands to one test per case; `$make` builds a [`Fixture`](crate::suite::Fixture) around an
@@ -108,6 +122,8 @@ macro_rules! store_suite {
             trace_ranges_are_exclusive trace_days_are_dropped trace_of_a_report_is_kept
             attempts_are_extended attempts_are_filtered overdue_attempts_end
             retained_messages_are_replaced parked_sessions_expire queues_are_ordered_and_bounded
+            commands_queue_one_at_a_time commands_are_filtered_and_paged command_timers_fire_once
+            sent_commands_are_recovered histories_are_bounded messages_wait_in_order
         }
     };
     (@cases $make:expr; $($case:ident)+) => {

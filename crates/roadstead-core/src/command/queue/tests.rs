@@ -11,8 +11,8 @@ use Status::{Canceled, Delivered, Expired, Failed, Pending, Sent, Successful, Ti
 
 const HOUR: u32 = 3600;
 
-fn queued(strategy: Strategy, expire_s: u32) -> Queued {
-    Queued {
+fn queued(strategy: Strategy, expire_s: u32) -> Command {
+    Command {
         id: "c1".into(),
         device: "lamp".into(),
         service: "s".into(),
@@ -47,7 +47,7 @@ const TURN: Input = Input::Turn { jitter: 0 };
 const TICK: Input = Input::Timeout { jitter: 0 };
 
 /// Plays inputs at seconds; returns the states after each.
-fn play(command: &mut Queued, policy: &Policy, steps: Vec<(i64, Input)>) -> Vec<Status> {
+fn play(command: &mut Command, policy: &Policy, steps: Vec<(i64, Input)>) -> Vec<Status> {
     let states = steps.into_iter().map(|(second, input)| {
         command.handle(input, at(second), policy);
         command.status
@@ -93,7 +93,10 @@ fn a_pending_command_expires_to_the_second() {
     for expire in [60, 24 * HOUR, 48 * HOUR] {
         let mut command = queued(Strategy::Delay, expire);
         let last = i64::from(expire);
-        assert_eq!(command.handle(TICK, Timestamp(last * 1000 - 1), &Policy::RELIABLE), Output::Nothing);
+        assert_eq!(
+            command.handle(TICK, Timestamp(last * 1000 - 1), &Policy::RELIABLE),
+            Output::Nothing
+        );
         assert_eq!(command.handle(TICK, at(last), &Policy::RELIABLE), Output::Changed);
         assert_eq!(command.status, Expired);
     }
@@ -108,8 +111,7 @@ fn only_a_pending_command_is_cancelled() {
     assert_eq!(command.handle(Input::Cancel, at(1), &Policy::RELIABLE), Output::Changed);
     assert_eq!(command.status, Canceled);
     let mut command = queued(Strategy::Delay, HOUR);
-    let states =
-        play(&mut command, &Policy::RELIABLE, alloc::vec![(1, TURN), (2, Input::Cancel)]);
+    let states = play(&mut command, &Policy::RELIABLE, alloc::vec![(1, TURN), (2, Input::Cancel)]);
     assert_eq!(states, [Sent, Sent]);
 }
 
@@ -179,7 +181,7 @@ fn what_cannot_be_sent_fails_with_its_reason() {
 
 #[test]
 fn one_command_is_in_flight_and_the_oldest_leaves_first() {
-    let mut queue: Vec<Queued> = (0..3).map(|_| queued(Strategy::Delay, HOUR)).collect();
+    let mut queue: Vec<Command> = (0..3).map(|_| queued(Strategy::Delay, HOUR)).collect();
     queue[0].expire_s = 1;
     let policy = Policy::RELIABLE;
     assert_eq!(turn(&mut queue, at(5), 0, &policy), Some(1), "the first one has expired");
@@ -214,7 +216,6 @@ fn input() -> impl Generator<Value = Input> {
         any::<u8>().prop_map(|jitter| Input::Timeout { jitter }),
     ]
 }
-
 
 proptest! {
     /// Whatever happens in whatever order: an open command always has a deadline, an ended one

@@ -230,7 +230,9 @@ async fn an_old_schema_is_upgraded_and_a_newer_one_refused() {
     raw.execute("INSERT INTO schema_version VALUES (99, 'future', x'00')", []).expect("insert");
     drop(raw);
     let refused = Sqlite::open(Options::new(&folder.0)).expect_err("newer");
-    assert!(matches!(refused, OpenError::Newer { found: 99, known: 2 }), "{refused}");
+    let last = REGISTRY.last().expect("some").number;
+    let is_newer = matches!(refused, OpenError::Newer { found: 99, known } if known == last);
+    assert!(is_newer, "{refused}");
     assert_eq!(refused.code(), "internal.store");
     assert!(refused.to_string().contains("run the later version again"), "{refused}");
 }

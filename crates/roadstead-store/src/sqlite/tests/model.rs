@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use roadstead_core::command::queue::{Input, Policy};
 use roadstead_core::port::{
-    BindQuery, BindReport, DeviceFilter, Page, PresenceChange, Store, StoreError,
+    BindQuery, BindReport, CommandFilter, DeviceFilter, Page, PresenceChange, Store, StoreError,
 };
 use roadstead_core::session::{Ending, Epoch, Presence};
 use roadstead_core::shadow::{Change, Expected, Values};
@@ -118,7 +119,7 @@ impl Call {
     fn random(random: &mut Random, step: u64) -> Self {
         let device = DeviceId::new(format!("lamp{}", random.below(4)));
         let user = UserId::from(["ann", "bob"][random.below(2) as usize]);
-        Self { kind: random.below(18), device, user, n: random.below(1000), step }
+        Self { kind: random.below(21), device, user, n: random.below(1000), step }
     }
 
     /// Makes the call; returns all that the caller sees but made-up ids.
@@ -172,6 +173,29 @@ impl Call {
             12 => show(store.unbind(lamp).await.map(|decided| decided.map(|ended| ended.len()))),
             13 => show(store.share(lamp, user, now).await.map(|d| d.map(|binding| binding.role))),
             14 => show(store.transfer(lamp, user, now).await.map(|d| d.map(|b| b.role))),
+            15 if n % 3 == 1 => {
+                let command = crate::suite::outbox_command(lamp, &format!("c{}", n % 9), *step);
+                show(store.create_command(command, 3).await)
+            }
+            16 if n % 3 == 1 => {
+                let (id, policy) = (format!("c{}", n % 9), Policy::RELIABLE);
+                let input = match n % 4 {
+                    0 => Input::Acked,
+                    1 => Input::Lost,
+                    2 => Input::Cancel,
+                    _ => Input::Unsendable("command.offline".into()),
+                };
+                show(store.step_command(lamp, &id.as_str().into(), input, now, policy).await)
+            }
+            17 if n % 3 == 1 => match n % 4 {
+                0 => show(
+                    store
+                        .due_commands(Timestamp(*step as i64 + 40_000), 0, Policy::RELIABLE, 2)
+                        .await,
+                ),
+                1 => show(store.recover_commands(now, Policy::RELIABLE).await),
+                _ => show(store.next_command(lamp, now, 0, Policy::RELIABLE).await),
+            },
             15 if n % 5 == 0 => show(store.drop_trace(Timestamp((n * 1_000_000) as i64)).await),
             _ => {
                 let serde_json::Value::Object(properties) = json!({ format!("k{}", n % 5): format!("{n}{:1$}", "", (n * 37 % 30_000) as usize) })
@@ -187,10 +211,8 @@ impl Call {
                     _ => Change::Report { service, values },
                 };
                 let trace = (n % 3 != 0).then(|| entry(*step));
-                let versions = (n % 4 == 0).then(|| Expected {
-                    service: format!("s{}", n % 3).into(),
-                    version: n % 5,
-                });
+                let versions = (n % 4 == 0)
+                    .then(|| Expected { service: format!("s{}", n % 3).into(), version: n % 5 });
                 let (expected, changes) = (versions.into_iter().collect(), vec![change]);
                 let answer = store.change_shadow_if(lamp, expected, changes, trace).await;
                 assert_ne!(answer, Err(StoreError::Busy));
@@ -211,6 +233,8 @@ async fn look(store: &dyn Store) -> Vec<String> {
         seen.push(show(store.trace(&lamp, Some(Timestamp(100)), None, 3).await));
         let until = Some(Timestamp(DAY_MS as i64 + 600));
         seen.push(show(store.trace(&lamp, None, until, 5).await));
+        let page = Page { limit: 50, ..Page::default() };
+        seen.push(show(store.commands(&lamp, &CommandFilter::default(), &page).await));
         let waiting = store.pending(&lamp).await.expect("read");
         seen.push(format!("{:?}", waiting.iter().map(|(_, _, body)| body).collect::<Vec<_>>()));
         let bindings = store.bindings_of_device(&lamp).await.expect("read");
