@@ -25,7 +25,9 @@ use serde_json::{Map, Value};
 use crate::Problem;
 
 pub use read::{merge_extra, read_model};
+pub(crate) use read::{read_command, read_event, read_property, read_service};
 pub use write::write_model;
+pub(crate) use write::write_service;
 
 /// A service of the thing model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

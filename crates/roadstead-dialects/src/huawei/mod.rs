@@ -1,0 +1,3 @@
+//! Huawei IoTDA: so far its product models ([`model`]), which need no session.
+
+pub mod model;
