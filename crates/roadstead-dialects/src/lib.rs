@@ -88,6 +88,12 @@ pub trait Dialect: Sync {
         Adapted::unchanged(model)
     }
 
+    /// Whether the initial values of a model are desired of every new device (Huawei §7.1) rather
+    /// than shown to people only.
+    fn desires_initial_values(&self) -> bool {
+        false
+    }
+
     /// Recognises the vendor's product archive by content and imports it. `None` when it is not
     /// this vendor's. `name` is the archive's file name where one is known.
     fn import_archive(

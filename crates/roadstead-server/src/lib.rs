@@ -13,6 +13,7 @@
 //! | `vendor` | vendor HTTP calls routed to dialects | know a vendor |
 
 mod app;
+pub mod archive;
 mod broker;
 pub mod clock;
 pub mod config;

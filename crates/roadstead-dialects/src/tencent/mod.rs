@@ -129,6 +129,10 @@ impl Dialect for Tencent {
         model::export(model)
     }
 
+    fn adapt_model(&self, model: &Model) -> crate::Adapted {
+        model::adapt(model)
+    }
+
     #[cfg(feature = "server")]
     fn cloud(&self, settings: &Value) -> Result<Box<dyn crate::cloud::Cloud>, Problem> {
         let settings = settings::Settings::read(settings)?;

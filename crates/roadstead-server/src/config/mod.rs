@@ -34,6 +34,8 @@ pub struct Config {
     pub north: North,
     /// Phone API.
     pub app: App,
+    /// How many objects there may be.
+    pub quota: Quota,
     /// Settings of each dialect, by name.
     pub dialect: toml::Table,
 }
@@ -191,6 +193,14 @@ pub struct App {
     pub sign_in_failures_max: u32,
 }
 
+/// How many objects there may be. The defaults are those of the vendor's cloud (Huawei §15).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Quota {
+    /// Products of a space.
+    pub products: u64,
+}
+
 fn loopback(port: u16) -> Address {
     Address(Some(SocketAddr::from(([127, 0, 0, 1], port))))
 }
@@ -210,6 +220,7 @@ impl Default for Config {
             store: Store::default(),
             north: North::default(),
             app: App::default(),
+            quota: Quota::default(),
             dialect: toml::Table::new(),
         }
     }
@@ -278,6 +289,12 @@ impl Default for North {
             clock_skew: secs(15 * 60),
             body_bytes_max: 2 * 1024 * 1024,
         }
+    }
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self { products: 1000 }
     }
 }
 

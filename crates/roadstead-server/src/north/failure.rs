@@ -202,6 +202,12 @@ impl From<service::Error> for Failure {
     }
 }
 
+impl From<roadstead_dialects::Problem> for Failure {
+    fn from(problem: roadstead_dialects::Problem) -> Self {
+        Self::new(problem.code, problem.message)
+    }
+}
+
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         if let StoreError::Engine(cause) = &error {

@@ -17,6 +17,8 @@ pub(crate) mod extract;
 pub(crate) mod failure;
 mod fleet;
 pub(crate) mod guard;
+mod model_file;
+mod multipart;
 mod probe;
 mod product;
 mod reference;
@@ -73,6 +75,7 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Platform>> {
     OpenApiRouter::new()
         .merge(auth::routes())
         .merge(product::routes())
+        .merge(model_file::routes())
         .merge(device::routes())
         .merge(command::routes())
         .merge(shadow::routes())

@@ -14,7 +14,7 @@ use roadstead_core::space::Space;
 use roadstead_core::user::Role;
 use roadstead_core::{Map, Secret, Value};
 use roadstead_dialects::capability::{ServiceCapability, merge_extra, read_model, write_model};
-use roadstead_dialects::{ALL, Dialect};
+use roadstead_dialects::{ALL, Dialect, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -80,7 +80,7 @@ struct ProductBody {
 
 /// A product.
 #[derive(Serialize, ToSchema)]
-struct ProductView {
+pub(super) struct ProductView {
     app_id: String,
     app_name: String,
     product_id: String,
@@ -136,7 +136,7 @@ impl ProductView {
     }
 
     /// The whole product; its secret only to those who may change it.
-    fn whole(product: &Product, space: &Space, role: Role) -> Self {
+    pub(super) fn whole(product: &Product, space: &Space, role: Role) -> Self {
         let secret = product.secret.as_ref().filter(|_| role >= Role::Operator);
         Self {
             service_capabilities: Some(write_model(&product.model)),
@@ -317,9 +317,7 @@ impl ProductBody {
                 import_model(dialect, document)
                     .map_err(|problem| Failure::new(problem.code, problem.message))?,
             ),
-            (None, Some(services)) => Some(read_model(services).map_err(|problem| {
-                Failure::new(problem.code, format!("service_capabilities: {}", problem.message))
-            })?),
+            (None, Some(services)) => Some(read_model(services).map_err(in_services)?),
             (None, None) => None,
         };
         let values = [
@@ -347,9 +345,13 @@ impl ProductBody {
     }
 }
 
+fn in_services(problem: Problem) -> Failure {
+    Failure::new(problem.code, format!("service_capabilities: {}", problem.message))
+}
+
 /// Makes a product id that the vendor's rules allow: 24 hex digits where they do, else 10 letters
 /// and digits.
-fn fresh_product_id(dialect: &dyn Dialect) -> String {
+pub(super) fn fresh_product_id(dialect: &dyn Dialect) -> String {
     let long: String = super::view::fresh_id().chars().take(24).collect();
     match dialect.check_ids(&long, None) {
         Ok(()) => long,

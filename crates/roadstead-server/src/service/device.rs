@@ -148,6 +148,10 @@ impl Platform {
             Err(StoreError::Exists) => return Err(Error::DeviceExists(id.as_str().into())),
             Err(error) => return Err(error.into()),
         }
+        let initial = Self::initial_state(&product, self.clock.now());
+        if !initial.is_empty() {
+            self.store.change_shadow(&id, initial, None).await?;
+        }
         self.note(&id, Entry::new(self.clock.now(), Hop::Api, "create", "ok", ""));
         Ok(Arc::new(device))
     }

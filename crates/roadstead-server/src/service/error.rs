@@ -25,6 +25,9 @@ pub enum Error {
     /// An object of this name exists or is in use.
     #[error("{0}")]
     Conflict(String),
+    /// A configured quota is reached; the text names it.
+    #[error("{0}")]
+    Quota(String),
     /// The request names the field and the rule that it breaks.
     #[error("{0}")]
     Invalid(String),
@@ -74,6 +77,7 @@ impl Error {
             Self::NotFound(_) => "api.not_found",
             Self::DeviceExists(_) => "device.exists",
             Self::Conflict(_) => "api.conflict",
+            Self::Quota(_) => "api.quota",
             Self::Invalid(_) => "api.bad_request",
             Self::Rule(problem) => problem.code,
             Self::Forbidden => "api.forbidden",

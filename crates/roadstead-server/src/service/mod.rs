@@ -16,6 +16,7 @@ mod gateway;
 mod import;
 mod login;
 mod model;
+pub mod model_file;
 mod password;
 mod product;
 mod random;
@@ -126,6 +127,8 @@ pub struct Platform {
     failures: Failures,
     replays: Mutex<Recent<Box<str>, ()>>,
     refused: Mutex<Recent<DeviceId, Refusals>>,
+    /// Held while a product is checked against the others and kept.
+    product_gate: tokio::sync::Mutex<()>,
 }
 
 impl Platform {
@@ -141,6 +144,7 @@ impl Platform {
             failures: Failures::default(),
             replays: Mutex::new(Recent::new(REPLAYS_MAX, registration::REPLAY_LIFE)),
             refused: Mutex::new(Recent::new(REFUSED_MAX, login::REFUSALS_KEPT)),
+            product_gate: tokio::sync::Mutex::new(()),
             store,
             directory,
             clouds,

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use roadstead_core::limit::{MODEL_BYTES_MAX, PAGE_ITEMS_MAX};
 use roadstead_core::port::{DeviceFilter, Listing, Page, StoreError};
-use roadstead_core::product::{Auth, Model, Product, Rebind, Registration};
-use roadstead_core::{Map, ProductId, Secret, SpaceId, Value};
+use roadstead_core::product::{Auth, Model, Product, Property, Rebind, Registration, Service};
+use roadstead_core::shadow::{Change, Values};
+use roadstead_core::{Map, ProductId, Secret, SpaceId, Timestamp, Value};
 use roadstead_dialects::cloud::Account;
-use roadstead_dialects::{ALL, Problem, SecretKind};
+use roadstead_dialects::{Problem, SecretKind};
 
 use super::device::{check_display_name, check_secret, dialect_of};
-use super::{Error, Platform};
+use super::{Error, Platform, model_file};
 use crate::directory::Order;
 
 /// A product to create.
@@ -105,6 +106,8 @@ impl Platform {
             created_at: self.clock.now(),
         };
         check_product(&product)?;
+        let _gate = self.product_gate.lock().await;
+        self.check_among(&product, true).await?;
         match self.store.create_product(product.clone()).await {
             Ok(()) => Ok(Arc::new(product)),
             Err(StoreError::Exists) => {
@@ -141,6 +144,8 @@ impl Platform {
             }
         }
         check_product(&product)?;
+        let _gate = self.product_gate.lock().await;
+        self.check_among(&product, false).await?;
         self.store.update_product(product.clone()).await?;
         let product = Arc::new(product);
         self.reload_devices(product.clone());
@@ -184,19 +189,24 @@ impl Platform {
     }
 }
 
-/// Imports a thing-model document: in the format of its own dialect, or of any other that
-/// recognises it.
+/// Imports a thing-model document for a product of `dialect`: in that dialect's format as it is,
+/// in any other as far as meaning allows.
 ///
 /// # Errors
 ///
 /// `import.bad_model` naming the element, or that nobody recognises the document.
 pub fn import_model(dialect: &str, document: &Value) -> Result<Model, Problem> {
     let own = roadstead_dialects::find(dialect);
-    let others = ALL.iter().copied().filter(|other| other.id() != dialect);
-    own.into_iter().chain(others).find_map(|d| d.import_model(document)).unwrap_or_else(|| {
-        let text = "the document is in the thing-model format of no known dialect";
-        Err(Problem::new("import.bad_model", text))
-    })
+    if let Some((own, model)) = own.and_then(|own| Some((own, own.import_model(document)?))) {
+        let model = model?;
+        own.check_model(&model)?;
+        return Ok(model);
+    }
+    let file = model_file::read_document(document)?;
+    match own {
+        Some(own) => model_file::fit(&file, own).map(|adapted| adapted.model),
+        None => Ok(file.packed.model),
+    }
 }
 
 /// Checks a product against the vendor's rules and the limits.
@@ -204,6 +214,8 @@ pub(super) fn check_product(product: &Product) -> Result<(), Error> {
     let dialect = dialect_of(product)?;
     dialect.check_ids(product.id.as_str(), None)?;
     check_display_name(&product.name)?;
+    check_attributes(&product.attributes)?;
+    dialect.check_model(&product.model)?;
     if let Some(secret) = &product.secret {
         check_secret(dialect, SecretKind::Product, secret)?;
     }
@@ -213,4 +225,85 @@ pub(super) fn check_product(product: &Product) -> Result<(), Error> {
         return Err(Problem::new("import.bad_model", text).into());
     }
     Ok(())
+}
+
+/// Longest descriptive fields, characters (Huawei §7.1).
+const ATTRIBUTES: [(&str, usize); 6] = [
+    ("device_type", 32),
+    ("protocol_type", 16),
+    ("manufacturer_name", 32),
+    ("industry", 64),
+    ("description", 128),
+    ("manufacturer_id", 50),
+];
+/// Encodings of reports.
+const DATA_FORMATS: [&str; 2] = ["json", "binary"];
+
+fn check_attributes(attributes: &Map<String, Value>) -> Result<(), Error> {
+    let text = |key: &str| attributes.get(key).and_then(Value::as_str);
+    for (key, max) in ATTRIBUTES {
+        if text(key).is_some_and(|text| text.chars().count() > max) {
+            return Err(Error::Invalid(format!("{key}: at most {max} characters")));
+        }
+    }
+    match text("data_format") {
+        Some(format) if !format.is_empty() && !DATA_FORMATS.contains(&format) => {
+            Err(Error::Invalid(format!("data_format: `{format}` is neither json nor binary")))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Manufacturer id and model, where a product has both: no two products of a space share them.
+fn make_of(attributes: &Map<String, Value>) -> Option<(&str, &str)> {
+    let text =
+        |key: &str| attributes.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    Some((text("manufacturer_id")?, text("model")?))
+}
+
+impl Platform {
+    /// Checks what holds among the products of a space. Called under the gate of products, so
+    /// that two creations do not pass each other.
+    async fn check_among(&self, product: &Product, is_new: bool) -> Result<(), Error> {
+        let limit = u32::try_from(PAGE_ITEMS_MAX).unwrap_or(u32::MAX);
+        let mut page = Page { limit, ..Page::default() };
+        let make = make_of(&product.attributes);
+        loop {
+            let listing = self.store.products(&product.space, None, &page).await?;
+            let max = self.config.quota.products;
+            if is_new && listing.total >= max {
+                let text = format!("the space has {max} products, the most it may have");
+                return Err(Error::Quota(text));
+            }
+            let same = |other: &&Arc<Product>| {
+                other.id != product.id && make.is_some() && make_of(&other.attributes) == make
+            };
+            if let Some(other) = listing.items.iter().find(same) {
+                let text =
+                    format!("manufacturer id and model exist already: product `{}`", other.id);
+                return Err(Problem::new("import.model_exists", text).into());
+            }
+            match listing.items.last() {
+                Some(last) if make.is_some() => page.after = Some(last.id.as_str().into()),
+                Some(_) | None => return Ok(()),
+            }
+        }
+    }
+
+    /// Returns what is desired of a new device of a product, by service: the initial values of
+    /// its model, where the dialect's vendor means them so.
+    pub(super) fn initial_state(product: &Product, at: Timestamp) -> Vec<Change> {
+        let dialect = roadstead_dialects::find(&product.dialect);
+        if !dialect.is_some_and(|dialect| dialect.desires_initial_values()) {
+            return Vec::new();
+        }
+        let desire = |service: &Service| {
+            let of = |p: &Property| Some(((*p.id).to_owned(), p.initial.clone()?));
+            let properties: Map<String, Value> = service.properties.iter().filter_map(of).collect();
+            let values = Values { properties, at };
+            (!values.properties.is_empty())
+                .then(|| Change::Desire { service: service.id.clone(), values })
+        };
+        product.model.services.iter().filter_map(desire).collect()
+    }
 }

@@ -8,6 +8,7 @@
 //! Source: Tencent §7; documents of the SDK samples (`docs/…/data_template`), the console's
 //! "import JSON".
 
+mod adapt;
 mod define;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,8 @@ use crate::Problem;
 pub(super) const DEFINE: &str = "define";
 /// The name of `define` in the fields of a struct.
 const DATA_TYPE: &str = "dataType";
+
+pub(super) use adapt::adapt;
 
 type Object = Map<String, Value>;
 

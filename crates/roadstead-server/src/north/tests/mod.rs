@@ -4,6 +4,7 @@ mod app;
 mod authorization;
 mod control;
 mod fleet;
+mod product;
 mod recorded;
 
 use std::sync::Arc;
