@@ -4,6 +4,7 @@
 //! packet ids are inputs, packets and events are outputs. The crate does not know the domain
 //! (`roadstead-core`) and no vendor; dialects translate between the two.
 //!
+//! - [`airlink`]: Wi-Fi credentials through the air, sender and receiver of five schemes.
 //! - [`mqtt`]: MQTT 3.1, 3.1.1 and 5: packets, bytes (feature `codec`), topics, tries, sessions
 //!   of both roles.
 //! - [`http`]: the HTTP/1.1 client codec of the device half.
@@ -13,5 +14,6 @@ extern crate alloc;
 #[cfg(any(test, feature = "codec"))]
 extern crate std;
 
+pub mod airlink;
 pub mod http;
 pub mod mqtt;
