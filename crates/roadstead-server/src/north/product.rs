@@ -27,8 +27,16 @@ use super::{AppQuery, PageView, scope};
 use crate::service::{Caller, NewProduct, Platform, ProductPatch, import_model};
 
 /// Fields that the platform keeps and shows but does not interpret.
-const ATTRIBUTES: [&str; 6] =
-    ["device_type", "protocol_type", "data_format", "manufacturer_name", "industry", "description"];
+const ATTRIBUTES: [&str; 8] = [
+    "device_type",
+    "protocol_type",
+    "data_format",
+    "manufacturer_name",
+    "industry",
+    "description",
+    "manufacturer_id",
+    "device_model",
+];
 
 /// Returns the routes of this noun.
 pub(super) fn routes() -> OpenApiRouter<Arc<Platform>> {
@@ -57,6 +65,10 @@ struct ProductBody {
     manufacturer_name: Option<String>,
     industry: Option<String>,
     description: Option<String>,
+    /// English id of the manufacturer, for archives (addition to v5).
+    manufacturer_id: Option<String>,
+    /// The manufacturer's name of the model, for archives (addition to v5).
+    device_model: Option<String>,
     /// The space to create it in; the project's when absent.
     app_id: Option<String>,
     /// The vendor whose language its devices speak (addition to v5).
@@ -91,6 +103,12 @@ pub(super) struct ProductView {
     manufacturer_name: String,
     industry: String,
     description: String,
+    /// English id of the manufacturer, where an archive named one (addition to v5).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    manufacturer_id: String,
+    /// The manufacturer's name of the model, where an archive named one (addition to v5).
+    #[serde(skip_serializing_if = "String::is_empty")]
+    device_model: String,
     /// The thing model; not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     service_capabilities: Option<Vec<ServiceCapability>>,
@@ -125,6 +143,8 @@ impl ProductView {
             manufacturer_name: attribute("manufacturer_name"),
             industry: attribute("industry"),
             description: attribute("description"),
+            manufacturer_id: attribute("manufacturer_id"),
+            device_model: attribute("device_model"),
             service_capabilities: None,
             create_time: compact(product.created_at),
             dialect: (*product.dialect).into(),
@@ -327,6 +347,8 @@ impl ProductBody {
             &self.manufacturer_name,
             &self.industry,
             &self.description,
+            &self.manufacturer_id,
+            &self.device_model,
         ];
         let given = ATTRIBUTES
             .iter()

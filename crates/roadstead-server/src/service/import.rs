@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::device::check_device;
 use super::product::{check_product, import_model};
-use super::{Error, Platform};
+use super::{Error, Platform, model_file};
 
 /// Devices handed to the store in one call.
 const BATCH: usize = 1000;
@@ -299,6 +299,9 @@ impl Platform {
         product.registration = row.dynamic_registration.unwrap_or(product.registration);
         if let Some(model) = &row.model {
             product.model = import_model(&row.dialect, model)?;
+            if let Ok(file) = model_file::read_document(model) {
+                product.attributes.extend(file.packed.attributes);
+            }
         }
         check_product(&product)?;
         Ok((product, before))
@@ -470,6 +473,7 @@ fn same_product(a: &Product, b: &Product) -> bool {
         && a.auth == b.auth
         && a.registration == b.registration
         && a.model == b.model
+        && a.attributes == b.attributes
 }
 
 fn conflict(error: StoreError) -> Error {

@@ -118,7 +118,7 @@ const DESCRIPTIVE: [&str; 8] = [
     "industry",
     "description",
     "manufacturer_id",
-    "model",
+    "device_model",
 ];
 
 fn read_archive(name: Option<&str>, bytes: &[u8]) -> Result<ModelFile, Problem> {

@@ -228,13 +228,14 @@ pub(super) fn check_product(product: &Product) -> Result<(), Error> {
 }
 
 /// Longest descriptive fields, characters (Huawei §7.1).
-const ATTRIBUTES: [(&str, usize); 6] = [
+const ATTRIBUTES: [(&str, usize); 7] = [
     ("device_type", 32),
     ("protocol_type", 16),
     ("manufacturer_name", 32),
     ("industry", 64),
     ("description", 128),
     ("manufacturer_id", 50),
+    ("device_model", 50),
 ];
 /// Encodings of reports.
 const DATA_FORMATS: [&str; 2] = ["json", "binary"];
@@ -258,7 +259,7 @@ fn check_attributes(attributes: &Map<String, Value>) -> Result<(), Error> {
 fn make_of(attributes: &Map<String, Value>) -> Option<(&str, &str)> {
     let text =
         |key: &str| attributes.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-    Some((text("manufacturer_id")?, text("model")?))
+    Some((text("manufacturer_id")?, text("device_model")?))
 }
 
 impl Platform {

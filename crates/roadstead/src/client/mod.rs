@@ -113,6 +113,31 @@ impl Client {
         Ok(items)
     }
 
+    /// Sends a file.
+    pub(crate) async fn upload(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        bytes: Vec<u8>,
+    ) -> Result<Value> {
+        let path = self.path(path);
+        let kind = "application/octet-stream";
+        let (status, bytes) = self.exchange(method, &path, query, kind, bytes).await?;
+        read(&path, status, &bytes)
+    }
+
+    /// Reads a file.
+    pub(crate) async fn download(&self, path: &str, query: &[(&str, &str)]) -> Result<Vec<u8>> {
+        let path = self.path(path);
+        let (status, bytes) =
+            self.exchange(Method::GET, &path, query, "application/json", Vec::new()).await?;
+        match status.is_success() {
+            true => Ok(bytes),
+            false => read(&path, status, &bytes).map(|_| bytes),
+        }
+    }
+
     fn path(&self, path: &str) -> String {
         format!("/v5/iot/{}{path}", self.project)
     }
@@ -125,6 +150,18 @@ impl Client {
         body: Option<&Value>,
     ) -> Result<Value> {
         let body = body.map_or_else(Vec::new, |body| body.to_string().into_bytes());
+        let (status, bytes) = self.exchange(method, path, query, "application/json", body).await?;
+        read(path, status, &bytes)
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        content_type: &'static str,
+        body: Vec<u8>,
+    ) -> Result<(StatusCode, Vec<u8>)> {
         let request = sign::Request {
             method: method.as_str(),
             path,
@@ -132,6 +169,7 @@ impl Client {
             host: &self.host,
             project: &self.project,
             date: &Clock::now().basic(),
+            content_type,
             body: &body,
         };
         let mut call =
@@ -142,7 +180,7 @@ impl Client {
         let answer = call.body(body).send().await.map_err(|error| self.unreachable(&error))?;
         let status = answer.status();
         let bytes = answer.bytes().await.map_err(|error| self.unreachable(&error))?;
-        read(path, status, &bytes)
+        Ok((status, bytes.to_vec()))
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {

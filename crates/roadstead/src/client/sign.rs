@@ -32,6 +32,8 @@ pub(crate) struct Request<'a> {
     pub(crate) project: &'a str,
     /// `20261121T003818Z`.
     pub(crate) date: &'a str,
+    /// Media type of the body.
+    pub(crate) content_type: &'a str,
     /// Body, empty for none.
     pub(crate) body: &'a [u8],
 }
@@ -48,7 +50,7 @@ impl Request<'_> {
     pub(crate) fn headers(&self, key: &AccessKey) -> Vec<(&'static str, String)> {
         let mut headers = Vec::new();
         if !self.body.is_empty() {
-            headers.push(("content-type", "application/json".to_owned()));
+            headers.push(("content-type", self.content_type.to_owned()));
         }
         headers.push(("host", self.host.to_owned()));
         if !self.project.is_empty() {
@@ -157,6 +159,7 @@ mod tests {
                 host: "",
                 project: "",
                 date: &date,
+                content_type: "application/json",
                 body: body.as_bytes(),
             };
             let key = AccessKey {
@@ -187,6 +190,7 @@ mod tests {
             host: "h:1",
             project: "",
             date: "",
+            content_type: "application/json",
             body: b"",
         };
         assert_eq!(request.target(), "/v5/iot/p/devices/a%20b?a=%E7%81%AF&b=x%20y");

@@ -11,6 +11,7 @@ pub(crate) mod device_run;
 pub(crate) mod errors;
 pub(crate) mod import;
 pub(crate) mod product;
+pub(crate) mod product_file;
 pub(crate) mod shadow;
 pub(crate) mod trace;
 pub(crate) mod up;

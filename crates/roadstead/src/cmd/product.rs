@@ -55,6 +55,9 @@ pub(crate) enum Product {
         #[command(flatten)]
         server: ServerArgs,
     },
+    Import(super::product_file::Import),
+    Export(super::product_file::Export),
+    Convert(super::product_file::Convert),
     /// Replaces the thing model by that of a file.
     ImportModel {
         /// Product id.
@@ -132,13 +135,11 @@ impl Product {
                 block_on(update(out, server, product, change))
             }
             Self::Delete { product, server } => block_on(delete(out, server, product)),
+            Self::Import(command) => command.run(out),
+            Self::Export(command) => command.run(out),
+            Self::Convert(command) => command.run(out),
             Self::ImportModel { product, file, server } => {
-                let model = read_model(&file)?;
-                let change = match model.get("service_capabilities") {
-                    Some(services) => json!({ "service_capabilities": services }),
-                    None => json!({ "model": model }),
-                };
-                block_on(update(out, server, product, change))
+                print(out, &super::product_file::replace(&server, &product, &file)?)
             }
             Self::ExportModel { product, server } => block_on(export_model(out, server, product)),
         }

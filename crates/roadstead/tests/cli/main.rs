@@ -50,6 +50,11 @@ fn nouns_against_a_running_server() {
 }
 
 #[test]
+fn products_as_files() {
+    golden("product_files");
+}
+
+#[test]
 fn a_closed_pipe_ends_quietly() {
     use std::process::{Command, Stdio};
 

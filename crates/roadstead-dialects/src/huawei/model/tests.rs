@@ -134,6 +134,7 @@ fn an_archive_comes_out_as_it_went_in() {
 fn an_archive_means_what_it_says() {
     let packed = read(None, &files()).expect("archive");
     assert_eq!(packed.attributes["manufacturer_id"], "TestUtf8ManuId");
+    assert_eq!(packed.attributes["device_model"], "NBIoTDevice");
     assert_eq!(packed.attributes["device_type"], "WaterMeter");
     let services = capability::write_model(&packed.model);
     let json = serde_json::to_value(&services).expect("JSON");

@@ -19,7 +19,7 @@ type Object = Map<String, Value>;
 pub(super) const ATTRIBUTES: [(&str, &str); 8] = [
     ("manufacturerId", "manufacturer_id"),
     ("manufacturerName", "manufacturer_name"),
-    ("model", "model"),
+    ("model", "device_model"),
     ("protocolType", "protocol_type"),
     ("deviceType", "device_type"),
     // Additional keys: the archive form does not have them.
@@ -45,8 +45,8 @@ pub fn export(product: &Product) -> Result<Archive, Problem> {
     apply_outside(&mut root, &offline);
     let text = |key: &str| attributes.get(key).and_then(Value::as_str).unwrap_or_default();
     let mut stem = format!("{}_{}", text("device_type"), text("manufacturer_id"));
-    if !text("model").is_empty() {
-        stem = format!("{stem}_{}", text("model"));
+    if !text("device_model").is_empty() {
+        stem = format!("{stem}_{}", text("device_model"));
     }
     let mut files = Vec::from([(format!("{stem}/profile/{DEVICE_FILE}"), pretty(&root)?)]);
     for (kind, content) in services(model)? {
@@ -113,7 +113,7 @@ fn completed(product: &Product) -> Result<Object, Problem> {
             attributes.insert(field.into(), fallback.into());
         }
     }
-    for field in ["device_type", "manufacturer_id", "model"] {
+    for field in ["device_type", "manufacturer_id", "device_model"] {
         let value = text(&attributes, field);
         if value.contains(['/', '\\', '\0']) || value.starts_with('.') {
             return Err(bad(format!("{field}: `{value}` cannot be part of a file name")));

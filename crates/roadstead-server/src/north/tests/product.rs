@@ -131,6 +131,12 @@ async fn quotas_and_makes_are_kept() {
     }
     let third = world.admin("POST", "/products", product("P3")).await;
     assert_eq!((third.status.as_u16(), &third.body["code"]), (403, &json!("api.quota")));
+    let make = json!({"manufacturer_id": "Acme", "device_model": "X1"});
+    assert_eq!(world.admin("PUT", "/products/P1", make.clone()).await.status, 200);
+    assert_eq!(world.admin("PUT", "/products/P1", make.clone()).await.status, 200);
+    let same = world.admin("PUT", "/products/P2", make).await;
+    assert_eq!((same.status.as_u16(), &same.body["code"]), (409, &json!("import.model_exists")));
+    assert!(same.body["error_msg"].as_str().expect("text").contains("`P1`"));
     let twice = world.admin("POST", "/products", product("P1")).await;
     assert!(twice.status.is_client_error());
     assert_eq!(world.count_products().await, 2);
