@@ -25,6 +25,8 @@ pub enum Order {
         deadline_ms: u64,
         /// Where the result goes; a dropped receiver cancels the request.
         result: oneshot::Sender<Result<Outcome, CommandError>>,
+        /// Told when the device has acknowledged a request that it will answer later.
+        acked: Option<oneshot::Sender<()>>,
     },
     /// End the connection.
     Close(Ending),

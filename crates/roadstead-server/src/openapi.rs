@@ -13,12 +13,13 @@ use crate::north::guard::{APP, NORTH};
 const SIGNATURE: &str = "signature";
 
 /// What each group of operations is about, in the order of the documentation.
-const TAGS: [(&str, &str); 15] = [
+const TAGS: &[(&str, &str)] = &[
     ("iam", "Sign in and find the project id, as SDKs do first."),
     ("products", "What all devices of one kind share: dialect, secrets, thing model."),
     ("devices", "Identity, credential and state of each device."),
     ("properties", "Synchronous set and get of properties."),
-    ("commands", "Synchronous commands."),
+    ("commands", "Synchronous commands, and asynchronous ones with their queue and history."),
+    ("messages", "Opaque content for devices, kept while they are away."),
     ("shadow", "What was reported and what is desired."),
     ("diagnosis", "Trace, connection, and why a device is as it is."),
     ("attempts", "Onboarding attempts seen by phone, device and cloud."),

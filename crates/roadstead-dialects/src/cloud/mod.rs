@@ -75,6 +75,12 @@ pub trait Cloud: Send + Sync {
         true
     }
 
+    /// True when devices expect what is desired of them as set requests after a log-in; the
+    /// others ask for it.
+    fn pushes_desired(&self) -> bool {
+        false
+    }
+
     /// Recognises a vendor HTTP call by host, path and shape.
     fn http(&self, request: &HttpRequest<'_>) -> Option<Box<dyn Call>>;
 

@@ -1,5 +1,6 @@
 //! One publication to all who subscribed it.
 
+use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ use roadstead_wire::mqtt::trie::Hit;
 
 use super::{Broker, Place, Published, State, Wish};
 use crate::metrics::Queue;
+use crate::service::Fanout;
+use crate::shell::Mailbox;
 
 /// One member that gets the message once, however many of its filters match.
 struct Receiver {
@@ -66,6 +69,23 @@ impl Broker {
         self.keep(retain, queued, reason)
     }
 
+    /// Returns the live members that have subscribed `topic`, each once, with its mailbox.
+    fn listeners(&self, topic: &str) -> Vec<(DeviceId, QoS, Arc<Mailbox>)> {
+        let state = self.state.read();
+        let publish = Publish::new(topic, Bytes::new(), QoS::AtLeastOnce);
+        let receivers = receivers(&state, &DeviceId::new(""), &publish).into_iter();
+        let live = receivers.filter_map(|receiver| {
+            let member = state.members.get(&receiver.number)?;
+            match &member.place {
+                Place::Live(mailbox) => {
+                    Some((member.device.clone(), receiver.qos, mailbox.clone()))
+                }
+                Place::Parked { .. } => None,
+            }
+        });
+        live.collect()
+    }
+
     /// Sets the retained message in memory and returns what the store must keep.
     fn retain(&self, publish: &Publish) -> Result<Retained, Reason> {
         let expiry = publish.properties.as_ref().and_then(|p| p.message_expiry_s);
@@ -114,6 +134,21 @@ impl Broker {
                 Err(_) => Reason::UnspecifiedError,
             }
         }))
+    }
+}
+
+impl Fanout for Broker {
+    fn subscribers(&self, topic: &str) -> Vec<DeviceId> {
+        self.listeners(topic).into_iter().map(|(device, ..)| device).collect()
+    }
+
+    fn send(&self, topic: &str, payload: &Bytes, devices: &[DeviceId]) -> u64 {
+        let chosen: HashSet<&DeviceId> = devices.iter().collect();
+        let listeners = self.listeners(topic).into_iter();
+        let sent = listeners.filter(|(device, qos, mailbox)| {
+            chosen.contains(device) && mailbox.send_free(Publish::new(topic, payload.clone(), *qos))
+        });
+        sent.count() as u64
     }
 }
 

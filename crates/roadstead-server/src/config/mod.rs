@@ -30,6 +30,8 @@ pub struct Config {
     pub throttle: Throttle,
     /// Storage.
     pub store: Store,
+    /// What waits for devices.
+    pub downlink: Downlink,
     /// Northbound API.
     pub north: North,
     /// Phone API.
@@ -159,6 +161,22 @@ pub enum Engine {
     Memory,
 }
 
+/// What waits for devices: asynchronous commands and messages.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Downlink {
+    /// How long a device gets to answer an asynchronous command that it acknowledged.
+    #[serde(with = "duration")]
+    pub command_answer_wait: Duration,
+    /// How long an asynchronous command waits to be sent when its creator names no time.
+    #[serde(with = "duration")]
+    pub command_expire: Duration,
+    /// Asynchronous commands that wait for one device.
+    pub commands_pending_max: usize,
+    /// Messages that wait for one device.
+    pub messages_pending_max: usize,
+}
+
 /// Northbound API.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -218,6 +236,7 @@ impl Default for Config {
             tls: Tls::default(),
             throttle: Throttle::default(),
             store: Store::default(),
+            downlink: Downlink::default(),
             north: North::default(),
             app: App::default(),
             quota: Quota::default(),
@@ -277,6 +296,17 @@ impl Default for Throttle {
 impl Default for Store {
     fn default() -> Self {
         Self { engine: Engine::Sqlite, key_file: "master.key".into(), trace_days: 7 }
+    }
+}
+
+impl Default for Downlink {
+    fn default() -> Self {
+        Self {
+            command_answer_wait: roadstead_core::command::queue::Policy::RELIABLE.answer_wait,
+            command_expire: roadstead_core::limit::COMMAND_EXPIRE,
+            commands_pending_max: roadstead_core::limit::COMMANDS_PENDING_MAX,
+            messages_pending_max: roadstead_core::limit::MESSAGES_PENDING_MAX,
+        }
     }
 }
 

@@ -133,6 +133,11 @@ impl Access {
         &self.contexts
     }
 
+    /// Returns who knows which free topics are subscribed.
+    pub fn fanout(&self) -> Arc<dyn crate::service::Fanout> {
+        self.shared.broker.clone()
+    }
+
     /// Serves until `shutdown` completes; then stops accepting, tells every client, and waits
     /// until every session's end is durable (at most 10 s).
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) {

@@ -69,6 +69,23 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
+/// The last two parameters of the path: an object and one of its parts.
+pub(crate) struct Ids(pub(crate) String, pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Ids {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let params = RawPathParams::from_request_parts(parts, state).await;
+        let params = params.map_err(|_| Failure::bad("the path is not UTF-8"))?;
+        let mut values = params.iter().map(|(_, value)| value.to_owned()).collect::<Vec<_>>();
+        match (values.pop(), values.pop()) {
+            (Some(part), Some(object)) => Ok(Self(object, part)),
+            _ => Err(Failure::new("http.not_found", "the path names no object")),
+        }
+    }
+}
+
 /// Query parameters.
 pub(crate) struct Params<T>(pub(crate) T);
 
@@ -96,6 +113,11 @@ pub(crate) struct Paging {
 }
 
 impl Paging {
+    /// Returns the shortest page, for lists of which only the total counts.
+    pub(crate) fn one() -> Page {
+        Page { limit: 1, ..Page::default() }
+    }
+
     /// Returns the page to read.
     pub(crate) fn page(&self) -> Result<Page, Failure> {
         let limit = self.limit.unwrap_or(PAGE_LIMIT);

@@ -86,10 +86,14 @@ static TABLE: &[(Code, Wire)] = &[
     row("bind.other_space",        403, "IOTDA.014928", 403),
     row("bind.unknown_token",      404, "IOTDA.014929", 404),
     row("command.busy",            429, "IOTDA.021101", 429),
+    row("command.expired",     409, "IOTDA.014916", 409),
     row("command.lost",            409, "IOTDA.014911", 409),
     row("command.model",           400, "IOTDA.014912", 400),
+    row("command.no_ack",      409, "IOTDA.014917", 409),
+    row("command.no_answer",   409, "IOTDA.014918", 409),
     row("command.not_listening",   400, "IOTDA.014112", 409),
     row("command.offline",         404, "IOTDA.014016", 409),
+    row("command.refused",     409, "IOTDA.014919", 409),
     // Trap T24: a synchronous request that nobody answered is a success with an error in it.
     row("command.timeout",         200, "IOTDA.014111", 504),
     row("command.too_large",       400, "IOTDA.014913", 400),
@@ -109,6 +113,8 @@ static TABLE: &[(Code, Wire)] = &[
     row("import.unreadable",       400, "IOTDA.014934", 400),
     row("internal.overload",       503, "IOTDA.014991", 503),
     row("internal.store",          500, "IOTDA.014990", 500),
+    row("message.exists",      409, "IOTDA.014951", 409),
+    row("message.timeout",     409, "IOTDA.014952", 409),
     row("model.violation",         400, "IOTDA.014915", 400),
     row("user.bad_password",       400, "IOTDA.014941", 400),
     row("user.exists",             409, "IOTDA.014942", 409),
@@ -239,7 +245,7 @@ mod tests {
     fn every_code_of_an_api_family_has_a_row() {
         for row in roadstead_core::code::ALL {
             let family = row.code.split('.').next().expect("family");
-            if ["api", "bind", "command", "http", "import", "user"].contains(&family) {
+            if ["api", "bind", "command", "http", "import", "message", "user"].contains(&family) {
                 assert_ne!(wire(row.code), OTHER, "{}", row.code);
             }
         }

@@ -7,6 +7,7 @@
 //!
 //! Source: Huawei §9 and §10; what v5 lacks follows its conventions in the same paths.
 
+mod async_command;
 mod attempt;
 mod auth;
 mod binding;
@@ -17,6 +18,7 @@ pub(crate) mod extract;
 pub(crate) mod failure;
 mod fleet;
 pub(crate) mod guard;
+mod message;
 mod model_file;
 mod multipart;
 mod probe;
@@ -78,6 +80,8 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Platform>> {
         .merge(model_file::routes())
         .merge(device::routes())
         .merge(command::routes())
+        .merge(async_command::routes())
+        .merge(message::routes())
         .merge(shadow::routes())
         .merge(diagnosis::routes())
         .merge(attempt::routes())

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::{Extension, Json};
+use http::StatusCode;
 use roadstead_core::{DeviceId, Map, SpaceId, Value};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,14 +14,14 @@ use utoipa_axum::routes;
 use super::extract::{Body, Id};
 use super::failure::{Failure, NorthError};
 use super::view::{ShadowService, shadow_services};
-use crate::service::{Caller, Platform};
+use crate::service::{Caller, Platform, Wish};
 
 /// Services of one request.
 const SERVICES_MAX: usize = 50;
 
 /// Returns the routes of this noun.
 pub(super) fn routes() -> OpenApiRouter<Arc<Platform>> {
-    OpenApiRouter::new().routes(routes!(show_shadow, update_shadow))
+    OpenApiRouter::new().routes(routes!(show_shadow, update_shadow, delete_shadow))
 }
 
 /// The shadow of a device.
@@ -83,27 +84,31 @@ async fn update_shadow(
     if body.shadow.is_empty() || body.shadow.len() > SERVICES_MAX {
         return Err(Failure::bad(format!("shadow: 1 to {SERVICES_MAX} services")));
     }
-    let device = DeviceId::from(&*id);
-    let stored = platform.shadow(&caller.space, &device).await?;
-    for wish in &body.shadow {
-        let version = stored.services.get(&*wish.service_id).map_or(0, |state| state.version);
-        if wish.version.is_some_and(|asked| asked != version) {
-            let text = format!("{}: the shadow has version {version}", wish.service_id);
-            return Err(Failure::new("api.conflict", text));
-        }
-    }
-    for wish in body.shadow {
-        let mut desired = wish.desired;
-        if desired.is_empty() {
-            let known = stored.services.get(&*wish.service_id);
-            let keys = known.into_iter().flat_map(|state| state.desired.properties.keys());
-            desired = keys.map(|key| (key.clone(), Value::Null)).collect();
-        }
-        if !desired.is_empty() {
-            platform.desire(&caller.space, &device, &wish.service_id, desired).await?;
-        }
-    }
+    let wishes = body.shadow.into_iter().map(|wish| Wish {
+        service: wish.service_id.into(),
+        values: wish.desired,
+        version: wish.version,
+    });
+    platform.desire_all(&caller.space, &DeviceId::from(&*id), wishes.collect()).await?;
     show(&platform, &caller.space, &id).await
+}
+
+/// Forgets what a device reported and what is desired of it; versions start at 0 again.
+#[utoipa::path(
+    delete,
+    path = "/v5/iot/{project_id}/devices/{device_id}/shadow",
+    tag = "shadow",
+    params(("project_id" = String, Path), ("device_id" = String, Path)),
+    security(("token" = ["operator"])),
+    responses((status = 204), (status = "4XX", body = NorthError)),
+)]
+async fn delete_shadow(
+    State(platform): State<Arc<Platform>>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id,
+) -> Result<StatusCode, Failure> {
+    platform.forget_shadow(&caller.space, &DeviceId::from(&*id)).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn show(platform: &Platform, space: &SpaceId, id: &str) -> Result<Json<ShadowView>, Failure> {

@@ -145,6 +145,7 @@ impl Server {
         let access =
             Access::bind(&config, platform.clone(), directory, store, clock, metrics.clone())
                 .await?;
+        platform.set_fanout(access.fanout());
         let serving = Arc::new(AtomicBool::new(false));
         let (is_serving, counts) = (serving.clone(), metrics.clone());
         let probes = north::Probes {

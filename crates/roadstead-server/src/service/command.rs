@@ -3,45 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Bytes;
 use roadstead_core::code::StoreFailure;
 use roadstead_core::command::{CommandError, Outcome};
 use roadstead_core::exchange::Downlink;
-use roadstead_core::limit::{COMMAND_DEADLINE, COMMAND_DEADLINE_MAX, PAYLOAD_BYTES_MAX};
+use roadstead_core::limit::{COMMAND_DEADLINE, COMMAND_DEADLINE_MAX};
 use roadstead_core::port::StoreError;
-use roadstead_core::shadow::{Change, Values};
 use roadstead_core::trace::{Entry, Hop};
 use roadstead_core::{DeviceId, Map, SpaceId, Value};
 use roadstead_dialects::cloud::Account;
-use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+use super::Platform;
 use super::model::{check_get, check_input, check_set};
-use super::{Error, Platform};
 use crate::directory::{Link, Order};
 
 /// Kind of a waiting message that tells a device that its owner gave it up; the store writes it
 /// in the transaction that ends the binding.
 const KIND_UNBOUND: &str = "unbound";
-/// Kind of a waiting opaque message.
-const KIND_MESSAGE: &str = "message";
-
-/// What became of a wish.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Desired {
-    /// True when the device is on line and the request is on its way; otherwise the device gets
-    /// it when it asks for its shadow.
-    pub pushed: bool,
-}
-
-/// Body of a waiting opaque message.
-#[derive(Serialize, Deserialize)]
-struct Waiting {
-    channel: Box<str>,
-    payload: String,
-}
 
 impl Platform {
     /// Sends a request to a device of the space and waits for its answer, at most for `deadline`
@@ -91,74 +69,6 @@ impl Platform {
         result
     }
 
-    /// Wants values of a device: keeps them as desired and, when the device is on line, sends
-    /// them. `null` takes a wish back. The device's report fulfils the wish.
-    ///
-    /// # Errors
-    ///
-    /// `device.unknown`, `command.model`, `api.quota` when the shadow would grow too large.
-    pub async fn desire(
-        self: &Arc<Self>,
-        space: &SpaceId,
-        device: &DeviceId,
-        service: &str,
-        values: Map<String, Value>,
-    ) -> Result<Desired, Error> {
-        let account = self.account_in(space, device).await?;
-        let set: Map<String, Value> = values
-            .iter()
-            .filter(|(_, v)| !v.is_null())
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect();
-        check_set(&account.product.model, service, &set)?;
-        let now = self.clock.now();
-        let request = Downlink::SetProperties { service: service.into(), properties: set };
-        let entry = Entry::new(now, Hop::Api, "desire", "ok", &show(&request));
-        let values = Values { properties: values, at: now };
-        let change = Change::Desire { service: service.into(), values };
-        self.store.change_shadow(device, vec![change], Some(entry)).await?;
-        let pushed = is_set(&request) && self.link_of(&account).await?.is_some();
-        if pushed {
-            let (platform, space, device) = (self.clone(), space.clone(), device.clone());
-            tokio::spawn(async move {
-                // The trace has the result, and the wish stands until the device reports.
-                drop(platform.request(&space, &device, request, None).await);
-            });
-        }
-        Ok(Desired { pushed })
-    }
-
-    /// Sends an opaque message, now or when the device is back; returns whether it was delivered
-    /// now.
-    ///
-    /// # Errors
-    ///
-    /// `device.unknown`, `command.unsupported`, `command.too_large`, `internal.store`.
-    pub async fn send_message(
-        &self,
-        space: &SpaceId,
-        device: &DeviceId,
-        channel: &str,
-        payload: Bytes,
-    ) -> Result<bool, Error> {
-        if payload.len() > PAYLOAD_BYTES_MAX {
-            let (size, limit) = (payload.len(), PAYLOAD_BYTES_MAX);
-            return Err(CommandError::TooLarge { size, limit }.into());
-        }
-        let message = Downlink::message(channel, payload.clone());
-        match self.request(space, device, message, None).await {
-            Ok(_) => Ok(true),
-            Err(CommandError::Offline | CommandError::Lost | CommandError::Timeout(_)) => {
-                let body = Waiting { channel: channel.into(), payload: BASE64.encode(&payload) };
-                let body = serde_json::to_string(&body).expect("text fields are JSON");
-                let now = self.clock.now();
-                self.store.push_pending(device, KIND_MESSAGE, &body, now).await?;
-                Ok(false)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
     /// Returns what waits for a device.
     pub(super) async fn waiting(&self, device: &DeviceId) -> Vec<(u64, Downlink)> {
         let rows = match self.store.pending(device).await {
@@ -168,8 +78,8 @@ impl Platform {
                 return Vec::new();
             }
         };
-        let read = |(sequence, kind, body): (u64, Box<str>, Box<str>)| {
-            let request = read_waiting(&kind, &body);
+        let read = |(sequence, kind, _): (u64, Box<str>, Box<str>)| {
+            let request = read_waiting(&kind);
             if request.is_none() {
                 tracing::warn!(%device, kind, "a waiting message cannot be read");
             }
@@ -208,7 +118,7 @@ impl Platform {
         Ok(Account { product: product.ok_or_else(unknown)?, device })
     }
 
-    async fn checked_link(
+    pub(super) async fn checked_link(
         &self,
         account: &Account,
         request: &Downlink,
@@ -236,7 +146,10 @@ impl Platform {
     }
 
     /// Returns the connection of a device, or of the gateway behind which it is on line.
-    async fn link_of(&self, account: &Account) -> Result<Option<Arc<dyn Link>>, CommandError> {
+    pub(super) async fn link_of(
+        &self,
+        account: &Account,
+    ) -> Result<Option<Arc<dyn Link>>, CommandError> {
         if let Some(link) = self.directory.find(&account.device.id) {
             return Ok(Some(link));
         }
@@ -256,7 +169,7 @@ async fn order(
 ) -> Result<Outcome, CommandError> {
     let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
     let (result, answer) = oneshot::channel();
-    let order = Order::Downlink { account, request, deadline_ms, result };
+    let order = Order::Downlink { account, request, deadline_ms, result, acked: None };
     if link.send(order).is_err() {
         return Err(CommandError::Busy);
     }
@@ -267,24 +180,12 @@ async fn order(
     }
 }
 
-fn is_set(request: &Downlink) -> bool {
-    matches!(request, Downlink::SetProperties { properties, .. } if !properties.is_empty())
-}
-
-fn read_waiting(kind: &str, body: &str) -> Option<Downlink> {
-    match kind {
-        KIND_UNBOUND => Some(Downlink::Unbound),
-        KIND_MESSAGE => {
-            let Waiting { channel, payload } = serde_json::from_str(body).ok()?;
-            let payload = BASE64.decode(payload).ok()?.into();
-            Some(Downlink::message(&channel, payload))
-        }
-        _ => None,
-    }
+fn read_waiting(kind: &str) -> Option<Downlink> {
+    (kind == KIND_UNBOUND).then_some(Downlink::Unbound)
 }
 
 /// Returns the line of the trace.
-fn show(request: &Downlink) -> String {
+pub(super) fn show(request: &Downlink) -> String {
     let json = |values: &Map<String, Value>| {
         serde_json::to_string(values).unwrap_or_else(|error| error.to_string())
     };
@@ -319,20 +220,4 @@ fn failed(error: StoreError) -> CommandError {
     } else {
         text()
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waiting_messages_read_back() {
-        let body = r#"{"channel":"raw","payload":"AAH/"}"#;
-        let message = Downlink::message("raw", Bytes::from_static(&[0, 1, 255]));
-        assert_eq!(read_waiting(KIND_MESSAGE, body), Some(message));
-        assert_eq!(read_waiting(KIND_UNBOUND, "{}"), Some(Downlink::Unbound));
-        for (kind, body) in [(KIND_MESSAGE, "{}"), (KIND_MESSAGE, "x"), ("other", "{}")] {
-            assert_eq!(read_waiting(kind, body), None);
-        }
-    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use roadstead_core::exchange::{Answer, Downlink, SubDevice, Uplink};
+use roadstead_core::exchange::{Answer, Downlink, SubDevice, SubDevices, Uplink};
 use roadstead_core::session::{Ending, Epoch};
 use roadstead_core::trace::Entry;
 use roadstead_core::{Code, DeviceId, Secret};
@@ -49,14 +49,25 @@ impl Services for Platform {
         uplink: Uplink,
     ) -> BoxFuture<'static, Answer> {
         let source = format!("{topic} {size} B");
-        Box::pin(async move { self.hear(&account, epoch, &source, uplink).await })
+        let speaks_of_subs = matches!(&uplink, Uplink::SubDevices(SubDevices::Online(_)));
+        Box::pin(async move {
+            let answer = self.hear(&account, epoch, &source, uplink).await;
+            if speaks_of_subs && let Answer::SubDevices(results) = &answer {
+                self.subs_ready(&account, results).await;
+            }
+            answer
+        })
     }
 
     async fn sub_account(&self, gateway: &Account, device: &SubDevice) -> Result<Account, Code> {
         self.sub_account_of(gateway, device).await
     }
 
-    async fn pending(&self, device: &DeviceId) -> Vec<(u64, Downlink)> {
+    async fn pending(self: Arc<Self>, device: &DeviceId) -> Vec<(u64, Downlink)> {
+        self.device_ready(device);
+        if let Err(error) = self.push_desired(device).await {
+            tracing::warn!(%error, %device, "sending what is desired of a device");
+        }
         self.waiting(device).await
     }
 

@@ -153,6 +153,12 @@ impl Platform {
             self.store.change_shadow(&id, initial, None).await?;
         }
         self.note(&id, Entry::new(self.clock.now(), Hop::Api, "create", "ok", ""));
+        if self.cloud(&product.dialect).is_some_and(|cloud| cloud.pushes_desired()) {
+            let wishes = super::shadow::initial_wishes(&product, self.clock.now());
+            if !wishes.is_empty() {
+                self.store.change_shadow(&id, wishes, None).await?;
+            }
+        }
         Ok(Arc::new(device))
     }
 

@@ -22,6 +22,9 @@ pub enum Error {
     /// A device of this name exists.
     #[error("device `{0}` exists already")]
     DeviceExists(Box<str>),
+    /// A message of this id exists.
+    #[error("message `{0}` exists already")]
+    MessageExists(Box<str>),
     /// An object of this name exists or is in use.
     #[error("{0}")]
     Conflict(String),
@@ -76,6 +79,7 @@ impl Error {
             Self::UnknownDevice(_) => "device.unknown",
             Self::NotFound(_) => "api.not_found",
             Self::DeviceExists(_) => "device.exists",
+            Self::MessageExists(_) => "message.exists",
             Self::Conflict(_) => "api.conflict",
             Self::Quota(_) => "api.quota",
             Self::Invalid(_) => "api.bad_request",

@@ -135,6 +135,19 @@ impl Platform {
         results
     }
 
+    /// What waits for sub-devices that their gateway just reported on line can be sent.
+    pub(super) async fn subs_ready(
+        self: &Arc<Self>,
+        gateway: &Account,
+        results: &[(SubDevice, Result<(), Code>)],
+    ) {
+        for (sub, _) in results.iter().filter(|(_, result)| result.is_ok()) {
+            if let Ok(account) = self.find_sub(gateway, sub).await {
+                self.device_ready(&account.device.id);
+            }
+        }
+    }
+
     async fn subs_offline(
         &self,
         gateway: &Account,

@@ -17,12 +17,14 @@ mod import;
 mod login;
 mod model;
 pub mod model_file;
+mod outbox;
 mod password;
 mod product;
 mod random;
 mod recent;
 mod recorder;
 mod registration;
+mod shadow;
 mod stranger;
 mod task;
 #[cfg(test)]
@@ -48,14 +50,15 @@ use crate::directory::Directory;
 pub use attempt::PhoneMark;
 pub use binding::{NewToken, TokenProgress, TokenStatus};
 pub use certificate::{CertificateIssuer, IssueError, Issued};
-pub use command::Desired;
 pub use device::{DeviceView, NewDevice};
 pub use error::Error;
 pub use import::{
     Counts, Fleet, FleetCheck, FleetDevice, FleetProduct, FleetReport, RowError, Works,
 };
+pub use outbox::{Broadcast, Fanout, NewBroadcast, NewCommand, NewMessage};
 pub use product::{NewProduct, ProductPatch, import_model};
 pub use random::Random;
+pub use shadow::{Desired, Wish};
 pub use stranger::Stranger;
 pub use task::Tasks;
 pub use user::{Caller, FirstStart, NewUser, SignedIn};
@@ -64,6 +67,7 @@ pub use why::{Evidence, State, Verdict};
 use attempt::Onboarding;
 use gateway::Gateways;
 use login::Refusals;
+use outbox::Outbox;
 use password::Passwords;
 use recent::Recent;
 use recorder::Recorder;
@@ -123,6 +127,7 @@ pub struct Platform {
     strangers: Strangers,
     onboarding: Onboarding,
     gateways: Gateways,
+    outbox: Outbox,
     passwords: Passwords,
     failures: Failures,
     replays: Mutex<Recent<Box<str>, ()>>,
@@ -140,6 +145,7 @@ impl Platform {
             strangers: Strangers::default(),
             onboarding: Onboarding::default(),
             gateways: Gateways::default(),
+            outbox: Outbox::default(),
             passwords: Passwords::new(password::Cost::INTERACTIVE),
             failures: Failures::default(),
             replays: Mutex::new(Recent::new(REPLAYS_MAX, registration::REPLAY_LIFE)),

@@ -10,6 +10,8 @@ use super::Platform;
 
 /// Time between two looks for overdue attempts.
 const ATTEMPT_SWEEP: Duration = Duration::from_secs(10);
+/// Time between two looks for timers of commands and messages.
+const OUTBOX_SWEEP: Duration = Duration::from_secs(1);
 /// Time between two looks for old trace.
 const TRACE_SWEEP: Duration = Duration::from_secs(3600);
 /// Notes gather at least this long before they are written together.
@@ -37,14 +39,22 @@ impl Platform {
         if let Err(error) = self.recall_attempts().await {
             tracing::warn!(%error, "recalling the attempts that run");
         }
+        if let Err(error) = self.recall_outbox().await {
+            tracing::warn!(%error, "recalling what waits for devices");
+        }
         let mut tasks = JoinSet::new();
         tasks.spawn(write_notes(self.clone()));
-        tasks.spawn(every(ATTEMPT_SWEEP, self.clone(), async |platform: &Platform| {
+        tasks.spawn(every(ATTEMPT_SWEEP, self.clone(), async |platform: &Arc<Platform>| {
             if let Err(error) = platform.sweep_attempts().await {
                 tracing::warn!(%error, "ending overdue attempts");
             }
         }));
-        tasks.spawn(every(TRACE_SWEEP, self.clone(), async |platform: &Platform| {
+        tasks.spawn(every(OUTBOX_SWEEP, self.clone(), async |platform: &Arc<Platform>| {
+            if let Err(error) = platform.sweep_outbox().await {
+                tracing::warn!(%error, "serving timers of commands and messages");
+            }
+        }));
+        tasks.spawn(every(TRACE_SWEEP, self.clone(), async |platform: &Arc<Platform>| {
             let before = platform.clock.now() - platform.config.store.trace_days * DAY;
             match platform.store.drop_trace(before).await {
                 Ok(0) => {}
@@ -66,7 +76,7 @@ async fn write_notes(platform: Arc<Platform>) {
 
 async fn every<F>(period: Duration, platform: Arc<Platform>, work: F)
 where
-    F: AsyncFn(&Platform),
+    F: AsyncFn(&Arc<Platform>),
 {
     let mut interval = tokio::time::interval(period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -36,8 +36,12 @@ pub(super) struct Request {
     wants_answer: bool,
     due: u64,
     deadline_ms: u64,
-    result: oneshot::Sender<Result<Outcome, CommandError>>,
+    result: Waiter,
+    acked: Option<oneshot::Sender<()>>,
 }
+
+/// Where the result of a request goes.
+type Waiter = oneshot::Sender<Result<Outcome, CommandError>>;
 
 impl Request {
     /// Hands the device's answer to whoever waits for it.
@@ -98,9 +102,9 @@ impl Connection {
         for letter in self.mailbox.take() {
             match letter {
                 Letter::Free(publish) => self.send_free(*publish, now, work),
-                Letter::Order(Order::Downlink { account, request, deadline_ms, result }) => {
-                    let deadline = (deadline_ms, result);
-                    self.request(&account, &request, deadline, now, work);
+                Letter::Order(Order::Downlink { account, request, deadline_ms, result, acked }) => {
+                    let waiter = (deadline_ms, result, acked);
+                    self.request(&account, &request, waiter, now, work);
                 }
                 Letter::Order(Order::Reload(account)) => self.reload(account),
                 // Has its own place in the mailbox.
@@ -130,7 +134,7 @@ impl Connection {
         &mut self,
         account: &Account,
         request: &Downlink,
-        (deadline_ms, result): (u64, oneshot::Sender<Result<Outcome, CommandError>>),
+        (deadline_ms, result, acked): (u64, Waiter, Option<oneshot::Sender<()>>),
         now: u64,
         work: &mut Work,
     ) {
@@ -150,7 +154,7 @@ impl Connection {
         let wants_answer = request.deadline().is_some();
         let due = now.saturating_add(deadline_ms);
         // Entered first: without QoS the outcome is there before the call returns.
-        self.requests.push(Request { id, wants_answer, due, deadline_ms, result });
+        self.requests.push(Request { id, wants_answer, due, deadline_ms, result, acked });
         let mark = Mark::Request(id);
         let asked = wants_answer.then_some(id);
         if let Err(error) = self.write(account, asked, request, (&mark, Some(due)), now, work) {
@@ -238,11 +242,15 @@ impl Connection {
                 }
             }
             Mark::Request(id) => {
-                let Some(request) = self.requests.iter().find(|request| request.id == id) else {
-                    return;
-                };
+                let found = self.requests.iter_mut().find(|request| request.id == id);
+                let Some(request) = found else { return };
                 let result = match outcome {
-                    PublishOutcome::Sent | PublishOutcome::Acked if request.wants_answer => return,
+                    PublishOutcome::Sent | PublishOutcome::Acked if request.wants_answer => {
+                        if let Some(acked) = request.acked.take() {
+                            let _ = acked.send(());
+                        }
+                        return;
+                    }
                     PublishOutcome::Sent | PublishOutcome::Acked => Ok(Outcome::Delivered),
                     PublishOutcome::Lost => Err(CommandError::Lost),
                     PublishOutcome::Expired => Err(CommandError::Timeout(request.deadline_ms)),

@@ -67,8 +67,9 @@ pub trait Services: Send + Sync + 'static {
     /// Returns the account of a sub-device, if it is attached to this gateway.
     async fn sub_account(&self, gateway: &Account, device: &SubDevice) -> Result<Account, Code>;
 
-    /// Returns what waited for the device: sequence number and request.
-    async fn pending(&self, device: &DeviceId) -> Vec<(u64, Downlink)>;
+    /// The device can take messages now: it logged in, or subscribed. Returns what waited for it:
+    /// sequence number and request.
+    async fn pending(self: Arc<Self>, device: &DeviceId) -> Vec<(u64, Downlink)>;
 
     /// Notes that a waiting request was delivered.
     async fn delivered(&self, device: &DeviceId, sequence: u64);

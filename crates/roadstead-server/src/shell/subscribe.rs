@@ -119,7 +119,11 @@ impl Connection {
             let mut options = wanted.options;
             options.qos = options.qos.min(qos_max);
             codes.push(options.qos.granted());
-            is_ready |= !is_free && self.session.is_ready_after(&wanted.filter);
+            is_ready |= match is_free {
+                // Its own devices are ready from the start; only this topic may wait for them.
+                true => self.session.is_implicit(),
+                false => self.session.is_ready_after(&wanted.filter),
+            };
             if is_free {
                 let is_new = self.server.granted(&wanted.filter).is_none();
                 free.push((Granted { filter: wanted.filter, options, subscription_id }, is_new));

@@ -32,7 +32,7 @@ fn set(brightness: i32) -> Downlink {
 fn order(world: &World, request: Downlink) -> Waiting {
     let (result, waiting) = oneshot::channel();
     let account = account(NODE, None);
-    let order = Order::Downlink { account, request, deadline_ms: 5_000, result };
+    let order = Order::Downlink { account, request, deadline_ms: 5_000, result, acked: None };
     let link = world.shared.directory.find(&device()).expect("on line");
     assert!(link.send(order).is_ok());
     waiting

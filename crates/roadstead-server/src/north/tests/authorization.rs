@@ -46,6 +46,8 @@ impl Operation {
         match (noun, &*self.method) {
             ("users" | "strangers", _) => Role::Admin,
             ("access-keys", _) | (_, "GET") => Role::Viewer,
+            // Counting is a question, whatever its method.
+            _ if path.ends_with("/count") => Role::Viewer,
             ("apps", _) => Role::Admin,
             _ => Role::Operator,
         }

@@ -5,6 +5,7 @@ mod authorization;
 mod control;
 mod fleet;
 mod product;
+mod queue;
 mod recorded;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Calls that the vendor's SDK really made, and the IAM calls.
 
+use roadstead_core::DeviceId;
+use roadstead_core::command::queue::{Answer as DeviceAnswer, Command, Status, Strategy};
 use roadstead_core::device::Device;
 use roadstead_core::product::Product;
 
@@ -55,8 +57,33 @@ async fn world() -> World {
         created_at: NOW,
         activated_at: None,
     };
-    world.platform.store().create_device(device).await.expect("device");
+    world.platform.store().create_device(device.clone()).await.expect("device");
+    world.platform.store().create_command(answered_command(device.id), 1).await.expect("command");
     world
+}
+
+/// The asynchronous command that the recorded calls ask for.
+fn answered_command(device: DeviceId) -> Command {
+    Command {
+        id: "c1".into(),
+        device,
+        service: "WaterMeter".into(),
+        command: "ON_OFF".into(),
+        params: Map::from_iter([("value".into(), json!("ON"))]),
+        strategy: Strategy::Delay,
+        expire_s: 3600,
+        status: Status::Successful,
+        created_at: NOW,
+        sent_at: Some(NOW),
+        delivered_at: Some(NOW),
+        answered_at: Some(NOW),
+        ended_at: Some(NOW),
+        due_at: None,
+        sends: 1,
+        is_parked: false,
+        answer: Some(DeviceAnswer { code: 0, status: "ok".into(), output: Map::new() }),
+        reason: None,
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use roadstead_core::command::Outcome;
 use roadstead_core::exchange::Downlink;
 use roadstead_core::session::Ending;
@@ -131,7 +130,7 @@ async fn a_device_that_does_not_answer_times_out() {
 }
 
 #[tokio::test]
-async fn a_wish_waits_for_the_device_and_a_message_too() {
+async fn a_wish_waits_for_the_device() {
     let world = World::new().await;
     let lamp = DeviceId::from(LAMP);
     let wish = object(json!({"power_switch": true}));
@@ -139,12 +138,6 @@ async fn a_wish_waits_for_the_device_and_a_message_too() {
     assert!(!desired.pushed);
     let shadow = world.platform.shadow(world.space(), &lamp).await.expect("shadow");
     assert_eq!(shadow.services["default"].desired.properties["power_switch"], true);
-    let payload = Bytes::from_static(b"\x00\xff");
-    let sent = world.platform.send_message(world.space(), &lamp, "raw", payload.clone()).await;
-    assert!(!sent.expect("kept"));
-    let waiting = world.platform.waiting(&lamp).await;
-    let message = Downlink::message("raw", payload);
-    assert_eq!(waiting.iter().map(|(_, request)| request).collect::<Vec<_>>(), [&message]);
 
     let login = world.log_in().await.expect("admitted");
     let link = world.connect(&login);

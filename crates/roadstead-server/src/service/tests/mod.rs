@@ -6,6 +6,7 @@ mod binding;
 mod gateway;
 mod import;
 mod login;
+mod outbox;
 mod register;
 
 use std::net::SocketAddr;
