@@ -42,6 +42,7 @@ pub mod shadow;
 pub mod space;
 pub mod time;
 pub mod trace;
+pub mod trust;
 pub mod user;
 
 pub use code::Code;

@@ -12,6 +12,7 @@ mod mqtt;
 mod outbox;
 mod product;
 mod shadow;
+mod trust;
 
 use crate::code::StoreFailure;
 
@@ -25,6 +26,7 @@ pub use mqtt::MqttStore;
 pub use outbox::{CommandFilter, CommandStore, MessageStore, Stepped};
 pub use product::ProductStore;
 pub use shadow::{PendingStore, ShadowStore};
+pub use trust::{TrustFilter, TrustStore};
 
 /// Everything one engine offers.
 pub trait Store:
@@ -39,6 +41,7 @@ pub trait Store:
     + ProductStore
     + ShadowStore
     + TraceStore
+    + TrustStore
 {
 }
 
@@ -54,6 +57,7 @@ impl<T> Store for T where
         + ProductStore
         + ShadowStore
         + TraceStore
+        + TrustStore
 {
 }
 

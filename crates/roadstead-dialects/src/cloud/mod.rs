@@ -20,7 +20,8 @@ use alloc::sync::Arc;
 
 use roadstead_core::device::{Device, Fingerprint};
 use roadstead_core::product::Product;
-use roadstead_core::{Code, DeviceId, Map, Secret, Timestamp, Value};
+use roadstead_core::trust::Subject;
+use roadstead_core::{Code, DeviceId, Map, Secret, SpaceId, Timestamp, Value};
 
 pub use http::{Call, Effect, HttpRequest, HttpResponse, Performed};
 pub use session::{Grant, Heard, Message, Reply, Route, Session};
@@ -124,7 +125,24 @@ pub enum Tls {
         sha256: Fingerprint,
         /// Common name of the subject, if any.
         common_name: Option<Box<str>>,
+        /// What a registered, verified authority says of it; `None` when nobody vouches.
+        authority: Option<Box<Vouched>>,
     },
+}
+
+/// A certificate that a registered, verified authority signed, within its time and not withdrawn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vouched {
+    /// Id of the authority.
+    pub authority: Box<str>,
+    /// The authority's space; nobody is let into another one by it.
+    pub space: SpaceId,
+    /// Fields of the subject that templates may use.
+    pub subject: Subject,
+    /// The certificate, PEM.
+    pub pem: Box<str>,
+    /// End of its life.
+    pub expires_at: Timestamp,
 }
 
 /// Who a client says it is.

@@ -125,7 +125,10 @@ async fn secure(
         }
     };
     match timeout_at(deadline, tls::accept(&context, socket)).await {
-        Ok(Ok(tls::Secured { stream, tls, version })) => {
+        Ok(Ok(tls::Secured { stream, mut tls, chain, version })) => {
+            if let Tls::Certificate { authority, .. } = &mut tls {
+                *authority = shared.services.vouch(&chain);
+            }
             shared.metrics.transport(version);
             peer.transport = transport(&tls, peer.transport);
             Ok((Socket::Tls(Box::new(stream)), tls))

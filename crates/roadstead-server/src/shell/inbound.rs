@@ -14,6 +14,7 @@ use roadstead_core::Code;
 use roadstead_core::exchange::{Answer, SubDevice, Uplink};
 use roadstead_core::session::Ending;
 use roadstead_core::trace::{Entry, Hop};
+use roadstead_core::trust::Action;
 use roadstead_dialects::cloud::{Account, Heard, Reply, Route};
 use roadstead_wire::mqtt::packet::{Publish, QoS, Reason, Version};
 use roadstead_wire::mqtt::session::Token;
@@ -109,7 +110,13 @@ impl Connection {
     pub(super) fn arrive(&mut self, token: Token, publish: Publish, work: &mut Work) {
         self.shared.metrics.publishes_in.increment();
         let is_acked = publish.qos != QoS::AtMostOnce;
-        let stage = match self.session.publish_route(&publish.topic) {
+        let topic = &publish.topic;
+        let stage = match self.session.publish_route(topic) {
+            Route::Own | Route::Sub(_) | Route::Free
+                if !self.shared.services.permits(&self.account, Action::Publish, topic) =>
+            {
+                self.denied(topic, "policy.denied")
+            }
             Route::Own => self.start(self.account.clone(), &publish, work),
             Route::Sub(device) => self.start_sub(device, publish, work),
             Route::Free => match self.shared.broker.publish(&self.account.device.id, publish) {

@@ -9,8 +9,9 @@ use futures_util::future::BoxFuture;
 use roadstead_core::exchange::{Answer, Downlink, SubDevice, Uplink};
 use roadstead_core::session::{Ending, Epoch};
 use roadstead_core::trace::Entry;
+use roadstead_core::trust::Action;
 use roadstead_core::{Code, DeviceId, Secret};
-use roadstead_dialects::cloud::{Account, Cloud, Hello, Refusal, Session};
+use roadstead_dialects::cloud::{Account, Cloud, Hello, Refusal, Session, Vouched};
 
 /// Where a connection comes from.
 #[derive(Clone, Debug)]
@@ -38,6 +39,20 @@ pub struct Login {
 pub trait Services: Send + Sync + 'static {
     /// Returns the key of a TLS-PSK identity. Called inside the handshake: bounded, synchronous.
     fn psk(&self, identity: &[u8]) -> Option<Secret>;
+
+    /// Returns what a registered, verified authority says of a client's certificate. `chain` is
+    /// what the client sent, DER, its own first. Called once per handshake with a certificate.
+    fn vouch(&self, chain: &[Vec<u8>]) -> Option<Box<Vouched>> {
+        let _ = chain;
+        None
+    }
+
+    /// Whether the policies of a device let it publish or subscribe. Called for every message:
+    /// free while nothing is bound.
+    fn permits(&self, account: &Account, action: Action, topic: &str) -> bool {
+        let _ = (account, action, topic);
+        true
+    }
 
     /// Recognises, identifies and admits a client. On success presence and trace are durable and
     /// an epoch is given; on refusal the cause is in trace, presence and metrics.

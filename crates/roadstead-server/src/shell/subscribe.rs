@@ -9,6 +9,7 @@ use futures_util::future::{BoxFuture, join_all};
 use roadstead_core::Code;
 use roadstead_core::exchange::SubDevice;
 use roadstead_core::trace::Hop;
+use roadstead_core::trust::Action;
 use roadstead_dialects::cloud::{Account, Grant};
 use roadstead_wire::mqtt::packet::{PacketId, QoS, Reason, Subscription, Version};
 use roadstead_wire::mqtt::session::server::Granted;
@@ -107,8 +108,11 @@ impl Connection {
                 Grant::Free { qos_max } => (Some(qos_max), true),
                 Grant::Denied => (None, false),
             };
-            let Some(qos_max) = qos_max else {
-                self.trace(Hop::Up, "subscribe", "mqtt.denied_topic", &wanted.filter);
+            let is_permitted =
+                self.shared.services.permits(&self.account, Action::Subscribe, &wanted.filter);
+            let Some(qos_max) = qos_max.filter(|_| is_permitted) else {
+                let code = if is_permitted { "mqtt.denied_topic" } else { "policy.denied" };
+                self.trace(Hop::Up, "subscribe", code, &wanted.filter);
                 codes.push(match self.server.version() {
                     Version::V31 | Version::V311 => Reason::UnspecifiedError,
                     Version::V5 => Reason::NotAuthorized,

@@ -19,9 +19,14 @@ pub(crate) struct Secured {
     pub(crate) stream: SslStream<Gate>,
     /// What it proved.
     pub(crate) tls: Tls,
+    /// The certificates that the client sent, its own first, DER.
+    pub(crate) chain: Vec<Vec<u8>>,
     /// The version that was negotiated.
     pub(crate) version: Transport,
 }
+
+/// Certificates of a client that are looked at.
+const CHAIN_MAX: usize = 8;
 
 /// A failed handshake.
 pub(crate) struct Failed {
@@ -47,8 +52,12 @@ pub(crate) async fn accept(context: &SslContext, socket: TcpStream) -> Result<Se
         Ok(()) => {
             stream.get_mut().open();
             let tls = proved(stream.ssl());
+            let chain = match tls {
+                Tls::Certificate { .. } => sent(stream.ssl()),
+                Tls::None | Tls::Server | Tls::Psk { .. } => Vec::new(),
+            };
             let version = version(stream.ssl());
-            Ok(Secured { stream, tls, version })
+            Ok(Secured { stream, tls, chain, version })
         }
         Err(error) => {
             let answer = stream.get_mut().take().filter(|_| !is_gone(&error));
@@ -92,7 +101,16 @@ fn proved(ssl: &SslRef) -> Tls {
     let name = certificate.subject_name().entries_by_nid(openssl::nid::Nid::COMMONNAME).next();
     let common_name =
         name.and_then(|name| name.data().to_string().ok()).map(String::into_boxed_str);
-    Tls::Certificate { sha1, sha256, common_name }
+    Tls::Certificate { sha1, sha256, common_name, authority: None }
+}
+
+/// Returns the certificates that the client sent, its own first, DER; empty without one.
+fn sent(ssl: &SslRef) -> Vec<Vec<u8>> {
+    let own = ssl.peer_certificate();
+    let others = ssl.peer_cert_chain().into_iter().flatten();
+    let others = others.filter_map(|certificate| certificate.to_der().ok());
+    let own = own.and_then(|certificate| certificate.to_der().ok());
+    own.into_iter().chain(others).take(CHAIN_MAX).collect()
 }
 
 fn version(ssl: &SslRef) -> Transport {

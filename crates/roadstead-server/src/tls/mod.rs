@@ -13,7 +13,8 @@
 //!   report the identity of a TLS 1.3 PSK.
 //! - No tickets, no session cache: a resumed session skips the PSK callback, so a revoked device
 //!   would come back.
-//! - A client certificate is asked for and never judged here: its fingerprint goes to the dialect.
+//! - A client certificate is asked for and never judged here: its fingerprint goes to the dialect,
+//!   with what a registered authority says of its chain ([`crate::shell::Services::vouch`]).
 //!
 //! Not here: who a client is, how late a refusal is answered ([`crate::listen`]).
 //!

@@ -12,6 +12,7 @@ mod mqtt;
 mod outbox;
 mod product;
 mod shadow;
+mod trust;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use roadstead_core::session::{Epoch, Presence};
 use roadstead_core::shadow::Shadow;
 use roadstead_core::space::Space;
 use roadstead_core::trace::Entry;
+use roadstead_core::trust::{Target, TrustObject};
 use roadstead_core::user::{AccessKey, Login, User};
 use roadstead_core::{AttemptId, BindingId, DeviceId, ProductId, SpaceId, UserId};
 
@@ -63,6 +65,9 @@ struct State {
     retained: BTreeMap<Box<str>, Retained>,
     parked: BTreeMap<Box<str>, Parked>,
     queues: BTreeMap<Box<str>, VecDeque<Queued>>,
+    /// In order of creation.
+    trust: Vec<TrustObject>,
+    policy_targets: BTreeSet<(Box<str>, Target)>,
 }
 
 /// A device with everything that dies with it.

@@ -34,6 +34,7 @@ pub(super) const REGISTRY: &[Step] = &[
         name: "outbox",
         sql: include_str!("../../migrations/sqlite/0003_outbox.sql"),
     },
+    Step { number: 4, name: "trust", sql: include_str!("../../migrations/sqlite/0004_trust.sql") },
 ];
 
 /// Steps of a telemetry file.

@@ -35,6 +35,7 @@ mod shadow;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod word;
 mod write;
 mod writer;

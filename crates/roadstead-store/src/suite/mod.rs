@@ -12,6 +12,7 @@ mod mqtt;
 mod outbox;
 mod product;
 mod shadow;
+mod trust;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -97,6 +98,8 @@ cases! {
     outbox:
         commands_queue_one_at_a_time commands_are_filtered_and_paged command_timers_fire_once
         sent_commands_are_recovered histories_are_bounded messages_wait_in_order;
+    trust:
+        trust_objects_are_unique_and_paged policies_are_bound_and_found;
 }
 
 /// Expands to one test per case; `$make` builds a [`Fixture`](crate::suite::Fixture) around an
@@ -124,6 +127,7 @@ macro_rules! store_suite {
             retained_messages_are_replaced parked_sessions_expire queues_are_ordered_and_bounded
             commands_queue_one_at_a_time commands_are_filtered_and_paged command_timers_fire_once
             sent_commands_are_recovered histories_are_bounded messages_wait_in_order
+            trust_objects_are_unique_and_paged policies_are_bound_and_found
         }
     };
     (@cases $make:expr; $($case:ident)+) => {

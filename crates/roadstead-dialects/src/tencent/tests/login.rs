@@ -30,6 +30,7 @@ fn certificate() -> Tls {
         sha1: Fingerprint::Sha1(SHA1),
         sha256: Fingerprint::Sha256(SHA256),
         common_name: Some("somebody".into()),
+        authority: None,
     }
 }
 

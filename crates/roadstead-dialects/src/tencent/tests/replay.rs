@@ -124,6 +124,7 @@ impl Replay {
                 sha1: Fingerprint::Sha1([7; 20]),
                 sha256: Fingerprint::Sha256([8; 32]),
                 common_name: None,
+                authority: None,
             },
             Some("mqtts") => Tls::Psk { identity: client_id.as_bytes().into() },
             _ => Tls::None,
