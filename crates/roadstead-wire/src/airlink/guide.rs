@@ -7,7 +7,15 @@ use super::{Event, Frame};
 /// Words of a guide code.
 const WORDS: usize = 4;
 /// Most a frame has over its UDP payload: header, cipher, FCS and what a driver may add.
-pub(super) const OVERHEAD_MAX: u16 = 140;
+const OVERHEAD_MAX: u16 = 140;
+/// Least: the shortest header, no cipher, no FCS.
+const OVERHEAD_MIN: u16 = 60;
+
+/// Says whether frames can have this much over their UDP payload; nothing at all stands for lists
+/// of payload lengths.
+pub(super) fn is_plausible(overhead: u16) -> bool {
+    overhead == 0 || (OVERHEAD_MIN..=OVERHEAD_MAX).contains(&overhead)
+}
 
 /// Whether the lengths of a guide code rise or fall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +55,7 @@ impl Watch {
         self.lengths[WORDS - 1] = frame.length;
         self.moments[WORDS - 1] = Some(Moment::of(frame));
         let least = *self.lengths.iter().min()?;
-        let overhead = least.checked_sub(code.lowest).filter(|it| *it <= OVERHEAD_MAX)?;
+        let overhead = least.checked_sub(code.lowest).filter(|it| is_plausible(*it))?;
         let place = |at: usize| code.place(self.lengths[at] - overhead);
         let first = place(0)?;
         let whole = (1..WORDS).all(|at| place(at) == Some((first + at as i32) % 4));

@@ -26,6 +26,7 @@
 //! Source: Airlink §§1-7; each folder names the programs it was checked against.
 
 pub mod ack;
+pub mod air;
 pub mod airkiss;
 mod crc;
 pub mod esptouch;

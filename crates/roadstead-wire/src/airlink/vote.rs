@@ -15,20 +15,21 @@ pub(super) struct Votes {
 }
 
 impl Votes {
-    /// Adds a reading; says whether that may change a decision: a new reading, a new best, or
-    /// the second sighting of one.
+    /// Adds a reading; says whether that may change a decision: a new reading, a new best, the
+    /// second sighting of one, or a lead that is now clear or no longer so.
     pub(super) fn add(&mut self, value: u8) -> bool {
         let known = self.seen.iter().position(|(other, count)| *count > 0 && *other == value);
         let Some(place) = known else {
             return self.add_new(value);
         };
+        let led = self.leads();
         self.seen[place].1 = self.seen[place].1.saturating_add(1);
         let second = self.seen[place].1 == 2;
         let rises = place > 0 && self.seen[place].1 > self.seen[place - 1].1;
         if rises {
             self.seen.swap(place, place - 1);
         }
-        second || rises
+        second || rises || led != self.leads()
     }
 
     /// Adds a reading that was not heard before, if there is a place for it.

@@ -12,7 +12,7 @@ use cbc::cipher::block_padding::Pkcs7;
 use cbc::cipher::{BlockModeDecrypt as _, KeyIvInit as _};
 
 use super::super::ack::Proof;
-use super::super::guide::OVERHEAD_MAX;
+use super::super::guide::is_plausible;
 use super::super::pace::{Moment, Pace};
 use super::super::receiver::{Event, Keys, Receiver};
 use super::super::session::Sessions;
@@ -56,27 +56,21 @@ impl EspTouch2 {
 /// Watches one path of one talker for sync and count in turn.
 #[derive(Clone, Copy, Default)]
 struct Watch {
-    last: [u16; 2],
-    shown: u16,
-    runs: u8,
+    last: u16,
 }
 
 impl Watch {
-    /// Hears a frame; returns the overhead once it is certain enough to listen on.
+    /// Hears a frame; returns the overhead that sync and count side by side show. Nothing else a
+    /// phone sends looks like that, and what is collected under a wrong overhead passes no check.
     fn hear(&mut self, frame: &Frame) -> Option<u16> {
-        let [before, last] = self.last;
-        self.last = [last, frame.length];
+        let last = core::mem::replace(&mut self.last, frame.length);
         if frame.overhead.is_some_and(|it| frame.length == SYNC + it) {
             return frame.overhead;
         }
-        let overhead = last.checked_sub(SYNC).filter(|it| *it <= OVERHEAD_MAX)?;
-        let count = frame.length.checked_sub(COUNT + overhead)?;
-        if count > GROUPS_MAX as u16 {
-            return None;
-        }
-        self.runs = if self.shown == overhead { self.runs.saturating_add(1) } else { 1 };
-        self.shown = overhead;
-        (before == frame.length || self.runs > 1).then_some(overhead)
+        let (sync, count) = (last.min(frame.length), last.max(frame.length));
+        let overhead = sync.checked_sub(SYNC).filter(|it| is_plausible(*it))?;
+        let groups = count.checked_sub(COUNT + overhead)?;
+        (groups <= GROUPS_MAX as u16).then_some(overhead)
     }
 }
 

@@ -7,7 +7,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::super::guide::OVERHEAD_MAX;
+use super::super::guide::is_plausible;
 use super::super::receiver::{Event, Keys, Receiver};
 use super::super::session::Sessions;
 use super::super::talker::{PATHS, TalkerId};
@@ -58,7 +58,7 @@ impl Receiver for SimpleConfig {
         let Mac([0x01, 0x00, 0x5E, place @ 0..=0x7F, checked, byte]) = frame.destination else {
             return None;
         };
-        let overhead = frame.length.checked_sub(place.into()).filter(|it| *it <= OVERHEAD_MAX)?;
+        let overhead = frame.length.checked_sub(place.into()).filter(|it| is_plausible(*it))?;
         if check(place, byte) != checked || frame.overhead.is_some_and(|it| it != overhead) {
             return None;
         }

@@ -6,7 +6,7 @@
 
 use alloc::boxed::Box;
 
-use super::super::guide::OVERHEAD_MAX;
+use super::super::guide::is_plausible;
 use super::super::pace::{Moment, Pace};
 use super::super::receiver::{Event, Keys, Receiver};
 use super::super::session::Sessions;
@@ -68,7 +68,7 @@ impl Watch {
                 }
                 overhead
             }
-            None => last.checked_sub(START).filter(|it| *it <= OVERHEAD_MAX)?,
+            None => last.checked_sub(START).filter(|it| is_plausible(*it))?,
         };
         let first = frame.length.checked_sub(overhead)?;
         if !matches!(Word::of(first), Some(Word::Data { slot: 1, .. })) {
@@ -135,9 +135,15 @@ impl Receiver for SmartConfig {
         let path = talker.path();
         let mut said = None;
         if let Some(overhead) = self.watches[talker.place()][path].hear(frame) {
-            let known = &mut self.sessions.open(talker).paths[path];
-            if known.overhead != Some(overhead) {
-                *known = Path { overhead: Some(overhead), ..Path::default() };
+            let session = self.sessions.open(talker);
+            let known = session.paths[path].overhead;
+            // Start is the longest packet: with slot 8 taken for it, the overhead comes out too low,
+            // and what was collected under it is wrong.
+            if known.is_none_or(|known| known < overhead) {
+                if known.is_some() {
+                    *session = Session::default();
+                }
+                session.paths[path].overhead = Some(overhead);
                 said = Some(Event::locked(Scheme::SmartConfig, frame));
                 self.reason = self.reason.max(Reason::LockedNoData);
             }

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::ack::Proof;
 use super::super::{Credentials, EncodeError, PASSWORD_MAX, Reason, SSID_MAX, Scheme};
-use super::MESSAGE_MAX;
+use super::VALUE_MAX;
 
 /// Flags: an SSID is there.
 const SSID: u8 = 0b00_0001;
@@ -39,7 +39,7 @@ pub fn key(product_secret: &[u8]) -> [u8; 16] {
 /// Returns the message that carries SSID and password.
 ///
 /// # Errors
-/// If it does not fit sixteen groups.
+/// If its length does not fit a slot.
 pub fn emit(ssid: &[u8], password: &[u8], key: [u8; 16]) -> Result<Vec<u8>, EncodeError> {
     let mut cipher = password.to_vec();
     cfb_mode::Encryptor::<Aes128>::new(&key.into(), &[0; 16].into()).encrypt(&mut cipher);
@@ -50,8 +50,9 @@ pub fn emit(ssid: &[u8], password: &[u8], key: [u8; 16]) -> Result<Vec<u8>, Enco
     };
     let password = packed(&cipher);
     let total = HEAD + ssid.len() + password.len() + SUM;
-    if total >= MESSAGE_MAX {
-        let limit = MESSAGE_MAX - 1;
+    // The length travels in a slot like everything else.
+    let limit = usize::from(VALUE_MAX);
+    if total > limit {
         return Err(EncodeError::TooLong { scheme: Scheme::SmartConfig, size: total, limit });
     }
     let flags = SSID | CFB | if plain { 0 } else { PACKED };
