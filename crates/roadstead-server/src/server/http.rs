@@ -1,27 +1,40 @@
 //! HTTP listeners: plain for the APIs and vendor calls, TLS for vendor calls.
+//!
+//! Header names are written in title case: the C SDKs look for `Content-Length` with exactly these
+//! capitals (Tencent SDK 3.1.5 and 3.2.1 `utils_httpc.c`; Huawei trap T16).
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, Request};
-use axum::serve::{IncomingStream, Listener, ListenerExt as _};
+use axum::extract::ConnectInfo;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use openssl::ssl::{Ssl, SslContext, SslVerifyMode};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_openssl::SslStream;
+use tower_service::Service as _;
 
 use super::{Fronts, StartError};
 
 /// Longest TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Handshakes, and finished ones waiting to be served, at the same time.
-const HANDSHAKES_MAX: usize = 256;
+/// Longest wait for the head of a request, also on a connection that is kept open.
+const HEAD_WAIT: Duration = Duration::from_secs(60);
+/// Largest head of a request, bytes.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Connections of one listener at the same time; further ones wait in the system's queue.
+const CONNECTIONS_MAX: usize = 4_096;
 /// Longest wait for HTTP calls under way at a stop.
 const FINISH: Duration = Duration::from_secs(5);
 /// Pause after the system refused to accept (out of descriptors).
@@ -30,15 +43,18 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Bound HTTP listeners, not yet serving.
 #[derive(Default)]
 pub(super) struct Front {
-    bound: Vec<(&'static str, SocketAddr, Kind)>,
+    bound: Vec<(&'static str, SocketAddr, Listener)>,
 }
 
-enum Kind {
-    Plain(TcpListener, Router),
-    Tls(TcpListener, Router, Https),
+/// One listener and what it serves.
+struct Listener {
+    socket: TcpListener,
+    router: Router,
+    https: Option<Https>,
 }
 
 /// The TLS context of an HTTPS listener.
+#[derive(Clone)]
 pub(super) struct Https(SslContext);
 
 impl Https {
@@ -55,10 +71,7 @@ impl Front {
         address: Option<SocketAddr>,
         router: Router,
     ) -> Result<(), StartError> {
-        let Some(address) = address else { return Ok(()) };
-        let (listener, bound) = bind(address)?;
-        self.bound.push((name, bound, Kind::Plain(listener, router)));
-        Ok(())
+        self.add(name, address, router, None)
     }
 
     /// Binds a TLS listener, unless it is switched off.
@@ -69,9 +82,19 @@ impl Front {
         router: Router,
         https: Https,
     ) -> Result<(), StartError> {
+        self.add(name, address, router, Some(https))
+    }
+
+    fn add(
+        &mut self,
+        name: &'static str,
+        address: Option<SocketAddr>,
+        router: Router,
+        https: Option<Https>,
+    ) -> Result<(), StartError> {
         let Some(address) = address else { return Ok(()) };
-        let (listener, bound) = bind(address)?;
-        self.bound.push((name, bound, Kind::Tls(listener, router, https)));
+        let (socket, bound) = bind(address)?;
+        self.bound.push((name, bound, Listener { socket, router, https }));
         Ok(())
     }
 
@@ -82,32 +105,8 @@ impl Front {
     /// Serves until the sender of `stopped` is gone.
     pub(super) fn serve(self, stopped: watch::Receiver<()>) -> Fronts {
         let mut tasks = Fronts::new();
-        for (_, _, kind) in self.bound {
-            let mut stopped = stopped.clone();
-            let stop = async move { while stopped.changed().await.is_ok() {} };
-            match kind {
-                Kind::Plain(listener, router) => {
-                    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-                    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-                    tasks.spawn(async move {
-                        let served = axum::serve(listener, service).with_graceful_shutdown(stop);
-                        if let Err(error) = served.await {
-                            tracing::error!(%error, "an HTTP listener ended");
-                        }
-                    });
-                }
-                Kind::Tls(listener, router, https) => {
-                    let listener = TlsListener::start(listener, https.0);
-                    let router = router.layer(axum::middleware::map_request(same_peer));
-                    let service = router.into_make_service_with_connect_info::<TlsPeer>();
-                    tasks.spawn(async move {
-                        let served = axum::serve(listener, service).with_graceful_shutdown(stop);
-                        if let Err(error) = served.await {
-                            tracing::error!(%error, "an HTTPS listener ended");
-                        }
-                    });
-                }
-            }
+        for (_, _, listener) in self.bound {
+            tasks.spawn(listener.serve(stopped.clone()));
         }
         tasks
     }
@@ -133,45 +132,93 @@ fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     bind().map_err(|source| StartError::Bind { address, source })
 }
 
-/// Accepts and shakes hands in tasks of its own, so that a slow client delays nobody.
-struct TlsListener {
-    ready: mpsc::Receiver<(SslStream<TcpStream>, SocketAddr)>,
-    local: Option<SocketAddr>,
+impl Listener {
+    /// Accepts until stopped, then waits for the connections that are left.
+    async fn serve(self, mut stopped: watch::Receiver<()>) {
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = accept(&self.socket, &places) => accepted,
+                () = ended(&mut stopped) => break,
+            };
+            while connections.try_join_next().is_some() {}
+            let (place, socket, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "accepting an HTTP connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let (router, https, stopped) =
+                (self.router.clone(), self.https.clone(), stopped.clone());
+            connections.spawn(async move {
+                // Responses are small and whole: each leaves at once.
+                drop(socket.set_nodelay(true));
+                match https {
+                    None => converse(socket, peer, router, stopped).await,
+                    Some(https) => {
+                        if let Ok(Some(stream)) = timeout(HANDSHAKE, shake(&https.0, socket)).await
+                        {
+                            converse(stream, peer, router, stopped).await;
+                        }
+                    }
+                }
+                drop(place);
+            });
+        }
+        drop(self.socket);
+        while connections.join_next().await.is_some() {}
+    }
 }
 
-impl TlsListener {
-    fn start(listener: TcpListener, context: SslContext) -> Self {
-        let local = listener.local_addr().ok();
-        let (sender, ready) = mpsc::channel(HANDSHAKES_MAX);
-        tokio::spawn(async move {
-            while let Ok(place) = sender.clone().reserve_owned().await {
-                let accepted = tokio::select! {
-                    accepted = listener.accept() => accepted,
-                    // Nobody serves any more: give the address back.
-                    () = sender.closed() => return,
-                };
-                let (socket, peer) = match accepted {
-                    Ok(accepted) => accepted,
-                    Err(error) => {
-                        tracing::warn!(%error, "accepting an HTTPS connection");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                        continue;
-                    }
-                };
-                let context = context.clone();
-                tokio::spawn(async move {
-                    if let Ok(Some(stream)) = timeout(HANDSHAKE, shake(&context, socket)).await {
-                        place.send((stream, peer));
-                    }
-                });
-            }
-        });
-        Self { ready, local }
+/// Waits for a free place, then for a connection.
+async fn accept(
+    socket: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(OwnedSemaphorePermit, TcpStream, SocketAddr)> {
+    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = socket.accept().await?;
+    Ok((place, stream, peer))
+}
+
+/// Waits until the sender is gone.
+async fn ended(stopped: &mut watch::Receiver<()>) {
+    while stopped.changed().await.is_ok() {}
+}
+
+/// Answers the calls of one connection.
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: SocketAddr,
+    router: Router,
+    mut stopped: watch::Receiver<()>,
+) {
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        router.clone().call(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WAIT)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .title_case_headers(true)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = ended(&mut stopped) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(%error, %peer, "an HTTP connection ended");
     }
 }
 
 async fn shake(context: &SslContext, socket: TcpStream) -> Option<SslStream<TcpStream>> {
-    socket.set_nodelay(true).ok()?;
     let mut ssl = Ssl::new(context).ok()?;
     // Firmware that is asked for a certificate and has none gives up (mbed TLS of the C SDK 3.1.5
     // ends with 0x3e80); vendor calls prove themselves by signature.
@@ -186,37 +233,47 @@ async fn shake(context: &SslContext, socket: TcpStream) -> Option<SslStream<TcpS
     }
 }
 
-impl Listener for TlsListener {
-    type Io = SslStream<TcpStream>;
-    type Addr = SocketAddr;
+#[cfg(test)]
+mod tests {
+    use axum::routing::post;
+    use http::header;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        match self.ready.recv().await {
-            Some(accepted) => accepted,
-            // The accepting task lives as long as this receiver.
-            None => std::future::pending().await,
+    use super::*;
+
+    /// The bytes on the wire, which an HTTP client library would hide: head and body in one write,
+    /// header names in title case, a length and no chunks; the peer is known; a second request is
+    /// answered on the same connection; a stop ends it.
+    #[tokio::test]
+    async fn firmware_can_read_the_answer() {
+        let register = |ConnectInfo(peer): ConnectInfo<SocketAddr>, body: String| async move {
+            assert!(peer.ip().is_loopback());
+            ([(header::CONTENT_TYPE, "application/json")], format!("{{\"echo\":\"{body}\"}}"))
+        };
+        let mut front = Front::default();
+        let any = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let router = Router::new().route("/register/dev", post(register));
+        front.plain("vendor_http", any, router).expect("a free port");
+        let address = front.addresses()["vendor_http"].clone();
+        let (stop, stopped) = watch::channel(());
+        let mut fronts = front.serve(stopped);
+
+        let mut socket = TcpStream::connect(address).await.expect("connect");
+        for _ in 0..2 {
+            let request = b"POST /register/dev HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi";
+            socket.write_all(request).await.expect("write");
+            let mut bytes = [0; 1024];
+            let n = socket.read(&mut bytes).await.expect("read");
+            let text = std::str::from_utf8(&bytes[..n]).expect("text");
+            let (head, body) = text.split_once("\r\n\r\n").expect("head and body in one segment");
+            assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+            assert!(head.contains("\r\nContent-Length: 13"), "{head}");
+            assert!(head.contains("\r\nContent-Type: application/json"), "{head}");
+            assert!(!head.to_ascii_lowercase().contains("transfer-encoding"), "{head}");
+            assert_eq!(body, r#"{"echo":"hi"}"#);
         }
+        drop(stop);
+        assert_eq!(socket.read(&mut [0; 16]).await.expect("end"), 0);
+        finish(&mut fronts).await;
     }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.local.ok_or_else(|| io::Error::other("the listener has no address"))
-    }
-}
-
-/// The remote address of an HTTPS connection.
-#[derive(Clone)]
-struct TlsPeer(SocketAddr);
-
-impl Connected<IncomingStream<'_, TlsListener>> for TlsPeer {
-    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
-        Self(*stream.remote_addr())
-    }
-}
-
-/// Puts the remote address where handlers of plain listeners find it.
-async fn same_peer(mut request: Request) -> Request {
-    if let Some(ConnectInfo(TlsPeer(peer))) = request.extensions().get().cloned() {
-        request.extensions_mut().insert(ConnectInfo(peer));
-    }
-    request
 }
