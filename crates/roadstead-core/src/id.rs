@@ -84,6 +84,10 @@ text_id! {
 }
 
 text_id! {
+    /// A group of devices.
+    GroupId
+}
+text_id! {
     /// One asynchronous command of one device.
     CommandId
 }

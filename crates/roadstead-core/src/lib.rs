@@ -10,6 +10,8 @@
 //! | [`product`] | dialect, vendor id and secret, policies, thing model |
 //! | [`device`] | identity, credential, state, gateway parent |
 //! | [`session`] | one connection of a device; epoch decides who wins |
+//! | [`group`] | a named set of devices, listed or described by a rule |
+//! | [`search`] | a condition on devices, read from its text |
 //! | [`shadow`] | reported, desired, version |
 //! | [`exchange`] | what devices say and what the platform says to them |
 //! | [`command`] | a synchronous request with a deadline; an asynchronous one with a queue |
@@ -29,6 +31,7 @@ pub mod code;
 pub mod command;
 pub mod device;
 pub mod exchange;
+pub mod group;
 pub mod id;
 pub mod limit;
 pub mod message;
@@ -36,6 +39,7 @@ pub mod mqtt;
 #[cfg(feature = "port")]
 pub mod port;
 pub mod product;
+pub mod search;
 pub mod secret;
 pub mod session;
 pub mod shadow;
@@ -47,7 +51,8 @@ pub mod user;
 
 pub use code::Code;
 pub use id::{
-    AttemptId, BindingId, CommandId, DeviceId, MessageId, ProductId, RequestId, SpaceId, UserId,
+    AttemptId, BindingId, CommandId, DeviceId, GroupId, MessageId, ProductId, RequestId, SpaceId,
+    UserId,
 };
 pub use secret::Secret;
 pub use serde_json::{Map, Value};

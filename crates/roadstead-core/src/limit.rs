@@ -52,5 +52,23 @@ pub const PENDING_PER_DEVICE_MAX: usize = 64;
 pub const TRACE_TEXT_BYTES_MAX: usize = 512;
 /// Items one page of a list returns at the most.
 pub const PAGE_ITEMS_MAX: usize = 1000;
-/// Sub-devices one gateway may have.
-pub const SUB_DEVICES_MAX: usize = 2000;
+/// Items beyond which a list of a narrowed choice stops counting; what it has is "at least".
+pub const COUNT_MAX: u64 = 10_000;
+/// Sub-devices one gateway may have (Huawei §1).
+pub const SUB_DEVICES_MAX: usize = 50_000;
+/// Levels of sub-devices below a device that connects directly (Huawei §1).
+pub const GATEWAY_DEPTH_MAX: usize = 2;
+/// Longest key and value of a tag, characters (Huawei §9.7).
+pub const TAG_KEY_CHARS_MAX: usize = 64;
+/// See [`TAG_KEY_CHARS_MAX`].
+pub const TAG_VALUE_CHARS_MAX: usize = 128;
+/// Tags of one device when the operator says nothing else (Huawei §15).
+pub const TAGS_MAX: usize = 10;
+/// Longest search or rule of a dynamic group, bytes.
+pub const SEARCH_BYTES_MAX: usize = 4096;
+/// Deepest nesting of parentheses in a search.
+pub const SEARCH_DEPTH_MAX: usize = 16;
+/// Comparisons and listed values of one search.
+pub const SEARCH_TERMS_MAX: usize = 200;
+/// Fields that a search may be ordered by.
+pub const SEARCH_ORDERS_MAX: usize = 4;

@@ -94,6 +94,9 @@ fn device(n: usize) -> Device {
         info: Map::new(),
         created_at: Timestamp(NOW),
         activated_at: None,
+        access: roadstead_core::device::Access::default(),
+        tags: roadstead_core::device::Tags::new(),
+        number: 0,
     }
 }
 

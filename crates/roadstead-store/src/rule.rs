@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use roadstead_core::attempt::{Attempt, Mark, Outcome};
 use roadstead_core::binding::{BindToken, Binding, BindingRole, TokenState};
-use roadstead_core::device::Device;
-use roadstead_core::limit::PAGE_ITEMS_MAX;
-use roadstead_core::port::{DevicePatch, Page, RegisterError, StoreError};
+use roadstead_core::device::{Device, Tags};
+use roadstead_core::limit::{COUNT_MAX, PAGE_ITEMS_MAX};
+use roadstead_core::port::{DeviceFilter, DevicePatch, Page, RegisterError, StoreError};
 use roadstead_core::product::Registration;
 use roadstead_core::session::Presence;
 use roadstead_core::shadow::{Expected, Shadow};
@@ -74,7 +74,26 @@ pub(crate) fn check_versions(shadow: &Shadow, expected: &[Expected]) -> Result<(
 
 /// Applies a patch.
 pub(crate) fn patch_device(device: &mut Device, patch: DevicePatch) {
-    let DevicePatch { name, secret, fingerprint, gateway, frozen, info, activated_at } = patch;
+    let DevicePatch {
+        name,
+        secret,
+        secondary_secret,
+        fingerprint,
+        secondary_fingerprint,
+        secure,
+        register_within_s,
+        gateway,
+        frozen,
+        info,
+        activated_at,
+    } = patch;
+    let access = &mut device.access;
+    access.secondary_secret = secondary_secret.or(access.secondary_secret.take());
+    access.secure = secure.unwrap_or(access.secure);
+    access.register_within_s = register_within_s.unwrap_or(access.register_within_s);
+    if let Some(fingerprint) = secondary_fingerprint {
+        access.secondary_fingerprint = fingerprint;
+    }
     if let Some(name) = name {
         device.name = name;
     }
@@ -82,7 +101,7 @@ pub(crate) fn patch_device(device: &mut Device, patch: DevicePatch) {
         device.secret = Some(secret);
     }
     if let Some(fingerprint) = fingerprint {
-        device.fingerprint = Some(fingerprint);
+        device.fingerprint = fingerprint;
     }
     if let Some(gateway) = gateway {
         device.gateway = gateway;
@@ -102,17 +121,42 @@ pub(crate) fn import_patch(given: &Device) -> DevicePatch {
     DevicePatch {
         name: (!given.name.is_empty()).then(|| given.name.clone()),
         secret: given.secret.clone(),
-        fingerprint: given.fingerprint.clone(),
+        fingerprint: given.fingerprint.clone().map(Some),
         gateway: given.gateway.clone().map(Some),
         frozen: given.frozen.then_some(true),
         info: Some(given.info.clone()),
-        activated_at: None,
+        ..DevicePatch::default()
     }
 }
 
 /// True when an import names the same device; its identity cannot be changed.
 pub(crate) fn same_identity(stored: &Device, given: &Device) -> bool {
     stored.space == given.space && stored.product == given.product && stored.node == given.node
+}
+
+/// Adds tags; a key that is there gets the new value.
+pub(crate) fn bind_tags(device: &mut Device, tags: Tags, max: usize) -> Result<(), StoreError> {
+    let mut bound = device.tags.clone();
+    bound.extend(tags);
+    if bound.len() > max.max(device.tags.len()) {
+        return Err(StoreError::Limit("tags per device"));
+    }
+    device.tags = bound;
+    Ok(())
+}
+
+/// Returns the total of a list that stops counting.
+pub(crate) fn at_most(total: u64) -> u64 {
+    total.min(COUNT_MAX)
+}
+
+/// True when the total of a list is exact however large it is.
+pub(crate) fn counts_exactly(filter: &DeviceFilter) -> bool {
+    let DeviceFilter { product, gateway, .. } = filter;
+    let plain = DeviceFilter::default();
+    let of_product = DeviceFilter { product: product.clone(), ..plain.clone() };
+    let of_gateway = DeviceFilter { gateway: gateway.clone(), ..plain.clone() };
+    *filter == plain || *filter == of_product || *filter == of_gateway
 }
 
 /// Says whether a device may register itself.

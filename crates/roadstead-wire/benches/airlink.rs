@@ -36,14 +36,11 @@ fn hopper() -> Hopper {
 }
 
 fn feed(bencher: divan::Bencher<'_, '_>, frames: Vec<Frame>) {
-    bencher
-        .counter(ItemsCount::new(frames.len()))
-        .with_inputs(hopper)
-        .bench_local_refs(|hopper| {
-            for frame in &frames {
-                divan::black_box(hopper.hear(frame));
-            }
-        });
+    bencher.counter(ItemsCount::new(frames.len())).with_inputs(hopper).bench_local_refs(|hopper| {
+        for frame in &frames {
+            divan::black_box(hopper.hear(frame));
+        }
+    });
 }
 
 /// 5000 foreign frames.

@@ -1,6 +1,7 @@
 //! A device: identity, credential, state, gateway parent.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 
@@ -36,6 +37,30 @@ pub struct Device {
     pub created_at: Timestamp,
     /// When it logged in first.
     pub activated_at: Option<Timestamp>,
+    /// Further credentials and terms of its access.
+    pub access: Access,
+    /// What applications mark it with.
+    pub tags: Tags,
+    /// Place in the order of creation, counted from 1 over the whole instance; given by the store
+    /// and ignored when a device is created or changed.
+    pub number: u64,
+}
+
+/// Tags of a device: key and value.
+pub type Tags = BTreeMap<Box<str>, Box<str>>;
+
+/// Further credentials of a device and terms of its access.
+#[derive(Clone, Default)]
+pub struct Access {
+    /// A second secret with the power of the first, tried after it.
+    pub secondary_secret: Option<Secret>,
+    /// Digest of a second certificate with the power of the first.
+    pub secondary_fingerprint: Option<Fingerprint>,
+    /// True when only encrypted connections are meant to be let in.
+    pub secure: bool,
+    /// Time from creation to the first log-in, seconds, after which the device is deleted;
+    /// 0 is for ever.
+    pub register_within_s: u32,
 }
 
 /// State of a device as the APIs show it.
@@ -53,6 +78,13 @@ pub enum Status {
 }
 
 impl Device {
+    /// Returns when the device is deleted unless it logs in before; `None` when it never is.
+    pub fn register_by(&self) -> Option<Timestamp> {
+        let within = u64::from(self.access.register_within_s);
+        let waits = within > 0 && self.activated_at.is_none();
+        waits.then(|| self.created_at + core::time::Duration::from_secs(within))
+    }
+
     /// Returns the state to show.
     pub fn status(&self, presence: &Presence) -> Status {
         match (self.frozen, presence.online, self.activated_at) {

@@ -9,11 +9,12 @@ use async_trait::async_trait;
 
 use super::{Listing, Page, StoreError};
 use crate::device::{Device, Fingerprint};
+use crate::search::{Condition, Order};
 use crate::session::Presence;
-use crate::{DeviceId, Map, ProductId, Secret, SpaceId, Timestamp, Value};
+use crate::{DeviceId, GroupId, Map, ProductId, Secret, SpaceId, Timestamp, Value};
 
 /// Which devices a list shows; all given conditions hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeviceFilter {
     /// Of this product.
     pub product: Option<ProductId>,
@@ -21,10 +22,43 @@ pub struct DeviceFilter {
     pub node: Option<Box<str>>,
     /// Behind this gateway.
     pub gateway: Option<DeviceId>,
-    /// With this display name.
+    /// With `gateway`: sub-devices of its sub-devices, too.
+    pub cascade: bool,
+    /// With this text in its display name.
     pub name: Option<Box<str>>,
+    /// Created then or later.
+    pub created_from: Option<Timestamp>,
+    /// Created then or earlier.
+    pub created_until: Option<Timestamp>,
     /// Owned by this user or shared with it.
     pub user: Option<crate::UserId>,
+    /// Members of this static group.
+    pub group: Option<GroupId>,
+    /// With every one of these tags; `None` is any value.
+    pub tags: Vec<(Box<str>, Option<Box<str>>)>,
+    /// For which this holds.
+    pub condition: Option<Condition>,
+    /// Another order than newest first. [`Page::after`] must be `None` then.
+    pub order: Vec<Order>,
+}
+
+/// Writes the marker of a device in lists: 24 hex digits, as long as the vendor's.
+pub fn marker(number: u64) -> String {
+    alloc::format!("{number:024x}")
+}
+
+/// Reads a marker of a list of devices: the number before which the list goes on.
+///
+/// # Errors
+///
+/// `Marker` when it is no marker of such a list.
+pub fn read_marker(page: &Page) -> Result<Option<u64>, StoreError> {
+    let Some(text) = page.after.as_deref() else { return Ok(None) };
+    if text.len() != 24 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(StoreError::Marker);
+    }
+    let number = u128::from_str_radix(text, 16).map_err(|_| StoreError::Marker)?;
+    Ok(u64::try_from(number).ok().filter(|&number| number <= i64::MAX as u64))
 }
 
 /// What an update changes; `None` leaves a field as it is.
@@ -34,8 +68,16 @@ pub struct DevicePatch {
     pub name: Option<Box<str>>,
     /// Device secret.
     pub secret: Option<Secret>,
-    /// Certificate digest.
-    pub fingerprint: Option<Fingerprint>,
+    /// Second device secret.
+    pub secondary_secret: Option<Secret>,
+    /// Certificate digest; `Some(None)` forgets it.
+    pub fingerprint: Option<Option<Fingerprint>>,
+    /// Digest of the second certificate; `Some(None)` forgets it.
+    pub secondary_fingerprint: Option<Option<Fingerprint>>,
+    /// Whether only encrypted connections are meant to be let in.
+    pub secure: Option<bool>,
+    /// Time from creation to the first log-in, seconds; 0 is for ever.
+    pub register_within_s: Option<u32>,
     /// Gateway; `Some(None)` detaches.
     pub gateway: Option<Option<DeviceId>>,
     /// Frozen or not.
@@ -114,7 +156,9 @@ pub trait DeviceStore: Send + Sync {
         node: &str,
     ) -> Result<Option<Arc<Device>>, StoreError>;
 
-    /// Lists devices with their presence.
+    /// Lists devices with their presence, newest first; markers are those of [`marker`]. The
+    /// total is exact for a whole space, product or gateway; otherwise counting stops at
+    /// [`crate::limit::COUNT_MAX`]. `TooBroad` when finding them takes too much work.
     async fn devices(
         &self,
         space: &SpaceId,
@@ -122,7 +166,8 @@ pub trait DeviceStore: Send + Sync {
         page: &Page,
     ) -> Result<Listing<(Arc<Device>, Presence)>, StoreError>;
 
-    /// Creates a device. `Exists` when its id, or its node in its product, is taken.
+    /// Creates a device. `Exists` when its id, or its node in its product, is taken; `Missing`
+    /// without product, space or gateway; `Limit` when its gateway is full or too deep.
     async fn create_device(&self, device: Device) -> Result<(), StoreError>;
 
     /// Creates or updates many devices in few transactions; one result per device, in order.
@@ -139,9 +184,17 @@ pub trait DeviceStore: Send + Sync {
         patch: DevicePatch,
     ) -> Result<Arc<Device>, StoreError>;
 
-    /// Deletes a device with its bindings, shadow, presence and pending messages; detaches its
-    /// sub-devices.
+    /// Deletes a device with its bindings, shadow, presence, tags, memberships and pending
+    /// messages. `InUse` while it has sub-devices.
     async fn delete_device(&self, id: &DeviceId) -> Result<(), StoreError>;
+
+    /// Deletes devices without sub-devices whose time to log in first has run out, at most `max`,
+    /// the most overdue first.
+    async fn delete_unregistered(
+        &self,
+        now: Timestamp,
+        max: usize,
+    ) -> Result<Vec<Arc<Device>>, StoreError>;
 
     /// Registers a device dynamically: finds or creates it by its node id and gives it
     /// `candidate.secret` unless it has a secret already. The product's policy is read in the

@@ -7,11 +7,13 @@
 mod access;
 mod binding;
 mod device;
+mod group;
 mod history;
 mod mqtt;
 mod outbox;
 mod product;
 mod shadow;
+mod tag;
 mod trust;
 
 use crate::code::StoreFailure;
@@ -19,13 +21,16 @@ use crate::code::StoreFailure;
 pub use access::AccessStore;
 pub use binding::{BindQuery, BindReport, BindingStore, TokenView};
 pub use device::{
-    DeviceFilter, DevicePatch, DeviceStore, PresenceChange, RegisterError, Registered,
+    DeviceFilter, DevicePatch, DeviceStore, PresenceChange, RegisterError, Registered, marker,
+    read_marker,
 };
+pub use group::{GroupFilter, GroupPatch, GroupStore};
 pub use history::{AttemptFilter, AttemptStore, TraceStore};
 pub use mqtt::MqttStore;
 pub use outbox::{CommandFilter, CommandStore, MessageStore, Stepped};
 pub use product::ProductStore;
 pub use shadow::{PendingStore, ShadowStore};
+pub use tag::TagStore;
 pub use trust::{TrustFilter, TrustStore};
 
 /// Everything one engine offers.
@@ -35,11 +40,13 @@ pub trait Store:
     + BindingStore
     + CommandStore
     + DeviceStore
+    + GroupStore
     + MessageStore
     + MqttStore
     + PendingStore
     + ProductStore
     + ShadowStore
+    + TagStore
     + TraceStore
     + TrustStore
 {
@@ -51,11 +58,13 @@ impl<T> Store for T where
         + BindingStore
         + CommandStore
         + DeviceStore
+        + GroupStore
         + MessageStore
         + MqttStore
         + PendingStore
         + ProductStore
         + ShadowStore
+        + TagStore
         + TraceStore
         + TrustStore
 {
@@ -83,6 +92,12 @@ pub enum StoreError {
     /// Somebody else changed it meanwhile; the text names what and its version.
     #[error("{0}")]
     Stale(alloc::boxed::Box<str>),
+    /// Answering takes more work than one call may cost.
+    #[error("the search looks at too many devices")]
+    TooBroad,
+    /// A marker that no list has given.
+    #[error("the marker is not one of this list")]
+    Marker,
     /// A limit of [`crate::limit`] is reached.
     #[error("the limit of {0} is reached")]
     Limit(&'static str),
@@ -96,6 +111,8 @@ impl StoreError {
             Self::Busy => "internal.overload",
             Self::Exists | Self::InUse(_) | Self::Stale(_) => "api.conflict",
             Self::Missing => "api.not_found",
+            Self::TooBroad => "search.too_broad",
+            Self::Marker => "api.bad_request",
             Self::Limit(_) => "api.quota",
         }
     }
@@ -117,6 +134,6 @@ pub struct Page {
 pub struct Listing<T> {
     /// In key order.
     pub items: alloc::vec::Vec<T>,
-    /// All that match the filter.
+    /// All that match the filter; at least as many where the port says so.
     pub total: u64,
 }

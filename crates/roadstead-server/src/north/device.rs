@@ -10,7 +10,7 @@ use axum::{Extension, Json};
 use http::StatusCode;
 use roadstead_core::device::{Fingerprint, Status};
 use roadstead_core::limit::ID_BYTES_MAX;
-use roadstead_core::port::DeviceFilter;
+use roadstead_core::port::{DeviceFilter, marker};
 use roadstead_core::product::{Auth, Product};
 use roadstead_core::space::Space;
 use roadstead_core::user::Role;
@@ -226,9 +226,11 @@ async fn list_devices(
         gateway: query.gateway_id.as_deref().map(Into::into),
         name: query.device_name.as_deref().map(Into::into),
         user: query.user_id.as_deref().map(Into::into),
+        ..DeviceFilter::default()
     };
     let listing = platform.devices(&space.id, &filter, &paging.page()?).await?;
-    let page = PageView::new(listing.total, listing.items.last().map(|v| v.device.id.as_str()));
+    let last = listing.items.last().map(|view| marker(view.device.number));
+    let page = PageView::new(listing.total, last.as_deref());
     let mut devices = Vec::with_capacity(listing.items.len());
     for view in &listing.items {
         let product = platform.store().product(&view.device.product).await?;

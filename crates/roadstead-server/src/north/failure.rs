@@ -99,6 +99,7 @@ static TABLE: &[(Code, Wire)] = &[
     row("command.too_large",       400, "IOTDA.014913", 400),
     row("command.unsupported",     400, "IOTDA.014914", 400),
     row("device.exists",           400, "IOTDA.014031", 409),
+    row("device.has_children",     400, "IOTDA.014951", 409),
     row("device.unknown",          404, "IOTDA.014000", 404),
     row("http.method",             405, "IOTDA.014905", 405),
     row("http.not_found",          404, "IOTDA.014904", 404),
@@ -116,6 +117,8 @@ static TABLE: &[(Code, Wire)] = &[
     row("message.exists",      409, "IOTDA.014951", 409),
     row("message.timeout",     409, "IOTDA.014952", 409),
     row("model.violation",         400, "IOTDA.014915", 400),
+    row("search.syntax",           400, "IOTDA.014952", 400),
+    row("search.too_broad",        400, "IOTDA.014953", 400),
     row("user.bad_password",       400, "IOTDA.014941", 400),
     row("user.exists",             409, "IOTDA.014942", 409),
     row("user.sign_up_off",        403, "IOTDA.014943", 403),
@@ -245,7 +248,9 @@ mod tests {
     fn every_code_of_an_api_family_has_a_row() {
         for row in roadstead_core::code::ALL {
             let family = row.code.split('.').next().expect("family");
-            if ["api", "bind", "command", "http", "import", "message", "user"].contains(&family) {
+            let families =
+                ["api", "bind", "command", "http", "import", "message", "search", "user"];
+            if families.contains(&family) {
                 assert_ne!(wire(row.code), OTHER, "{}", row.code);
             }
         }

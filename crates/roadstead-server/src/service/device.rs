@@ -142,6 +142,9 @@ impl Platform {
             info: new.info,
             created_at: self.clock.now(),
             activated_at: None,
+            access: roadstead_core::device::Access::default(),
+            tags: roadstead_core::device::Tags::new(),
+            number: 0,
         };
         match self.store.create_device(device.clone()).await {
             Ok(()) => {}
@@ -242,6 +245,7 @@ impl Platform {
         id: &DeviceId,
         fingerprint: Fingerprint,
     ) -> Result<Arc<Device>, Error> {
+        let fingerprint = Some(fingerprint);
         self.device_in(space, id).await?;
         let patch = DevicePatch { fingerprint: Some(fingerprint), ..DevicePatch::default() };
         let device = self.change_device(id, patch, "set_fingerprint").await?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use roadstead_core::exchange::{Answer, SubDevice, SubDeviceProof, SubDevices};
 use roadstead_core::limit::{PAGE_ITEMS_MAX, SUB_DEVICES_MAX};
-use roadstead_core::port::{DeviceFilter, DevicePatch, Page, PresenceChange};
+use roadstead_core::port::{DeviceFilter, DevicePatch, Page, PresenceChange, marker};
 use roadstead_core::session::{Ending, Epoch, Presence};
 use roadstead_core::trace::{Entry, Hop};
 use roadstead_core::{Code, DeviceId, Timestamp};
@@ -310,7 +310,7 @@ impl Platform {
             let listed = self.store.devices(&gateway.device.space, &behind(gateway), &page).await;
             let items = listed.map_err(|error| error.code())?.items;
             let Some((last, _)) = items.last() else { return Ok(subs) };
-            page.after = Some(last.id.as_str().into());
+            page.after = Some(marker(last.number).into());
             subs.extend(items.iter().map(|(device, _)| SubDevice {
                 product: device.product.as_str().into(),
                 node: device.node.clone(),

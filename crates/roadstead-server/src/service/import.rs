@@ -414,6 +414,9 @@ fn read_device(
         info: Map::new(),
         created_at: platform.clock.now(),
         activated_at: None,
+        access: roadstead_core::device::Access::default(),
+        tags: roadstead_core::device::Tags::new(),
+        number: 0,
     })
 }
 

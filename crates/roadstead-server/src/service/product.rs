@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use roadstead_core::limit::{MODEL_BYTES_MAX, PAGE_ITEMS_MAX};
-use roadstead_core::port::{DeviceFilter, Listing, Page, StoreError};
+use roadstead_core::port::{DeviceFilter, Listing, Page, StoreError, marker};
 use roadstead_core::product::{Auth, Model, Product, Property, Rebind, Registration, Service};
 use roadstead_core::shadow::{Change, Values};
 use roadstead_core::{Map, ProductId, Secret, SpaceId, Timestamp, Value};
@@ -177,7 +177,7 @@ impl Platform {
                     Err(error) => return tracing::warn!(%error, "listing devices to reload"),
                 };
                 let Some((last, _)) = items.last() else { return };
-                page.after = Some(last.id.as_str().into());
+                page.after = Some(marker(last.number).into());
                 for (device, _) in items {
                     if let Some(link) = platform.directory.find(&device.id) {
                         let account = Account { product: product.clone(), device };

@@ -209,6 +209,9 @@ impl Platform {
                 info: Map::new(),
                 created_at: now,
                 activated_at: None,
+                access: roadstead_core::device::Access::default(),
+                tags: roadstead_core::device::Tags::new(),
+                number: 0,
             },
         }
     }
@@ -229,7 +232,8 @@ impl Platform {
                 return Err("internal.certificate");
             }
         };
-        let patch = DevicePatch { fingerprint: Some(issued.sha256), ..DevicePatch::default() };
+        let patch =
+            DevicePatch { fingerprint: Some(Some(issued.sha256)), ..DevicePatch::default() };
         let device = self.store.update_device(&device.id, patch).await;
         let device = device.map_err(|error| error.code())?;
         Ok((device, (issued.certificate_pem, issued.key_pem)))

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use roadstead_core::device::Device;
-use roadstead_core::limit::SUB_DEVICES_MAX;
+use roadstead_core::limit::{GATEWAY_DEPTH_MAX, SUB_DEVICES_MAX};
 use roadstead_core::port::{
     DeviceFilter, DevicePatch, DeviceStore, Listing, Page, PresenceChange, RegisterError,
-    Registered, StoreError,
+    Registered, StoreError, read_marker,
 };
+use roadstead_core::search::{Field, Order, Subject};
 use roadstead_core::session::{Ending, Epoch, Presence};
 use roadstead_core::shadow::Shadow;
-use roadstead_core::{DeviceId, ProductId, SpaceId, Timestamp};
+use roadstead_core::{DeviceId, GroupId, ProductId, SpaceId, Timestamp};
 
-use super::product::cut;
 use super::{Held, Memory, State};
 use crate::rule;
 
@@ -46,14 +46,20 @@ impl DeviceStore for Memory {
         filter: &DeviceFilter,
         page: &Page,
     ) -> Result<Listing<(Arc<Device>, Presence)>, StoreError> {
+        let before = read_marker(page)?.unwrap_or(u64::MAX);
         let state = self.lock();
-        let matching: Vec<_> = state
+        let mut matching: Vec<&Held> = state
             .devices
             .values()
-            .filter(|held| held.device.space == *space && state.matches(&held.device, filter))
-            .map(|held| (held.device.clone(), held.presence.clone()))
+            .filter(|held| held.device.space == *space && state.matches(held, filter))
             .collect();
-        Ok(cut(matching.iter(), page, |(device, _)| device.id.as_str()))
+        let total = matching.len() as u64;
+        let total = if rule::counts_exactly(filter) { total } else { rule::at_most(total) };
+        matching.retain(|held| held.device.number < before);
+        matching.sort_by(|a, b| in_order(&filter.order, a, b));
+        let page = matching.into_iter().skip(page.offset as usize).take(rule::page_items(page));
+        let items = page.map(|held| (held.device.clone(), held.presence.clone())).collect();
+        Ok(Listing { items, total })
     }
 
     async fn create_device(&self, device: Device) -> Result<(), StoreError> {
@@ -85,22 +91,25 @@ impl DeviceStore for Memory {
     }
 
     async fn delete_device(&self, id: &DeviceId) -> Result<(), StoreError> {
+        self.lock().delete_device(id)
+    }
+
+    async fn delete_unregistered(
+        &self,
+        now: Timestamp,
+        max: usize,
+    ) -> Result<Vec<Arc<Device>>, StoreError> {
         let mut state = self.lock();
-        let held = state.devices.remove(id).ok_or(StoreError::Missing)?;
-        state.nodes.remove(&(held.device.product.clone(), held.device.node.clone()));
-        if let Some(gateway) = &held.device.gateway {
-            state.sub_devices.remove(&(gateway.clone(), id.clone()));
-        }
-        for sub in state.sub_devices_of(id) {
-            state.sub_devices.remove(&(id.clone(), sub.clone()));
-            if let Some(held) = state.devices.get_mut(&sub) {
-                held.edit(|device| device.gateway = None);
-            }
-        }
-        for binding in state.bindings_of_device(id) {
-            state.remove_binding(&binding);
-        }
-        Ok(())
+        let mut overdue: Vec<(Timestamp, Arc<Device>)> = state
+            .devices
+            .values()
+            .filter_map(|held| Some((held.device.register_by()?, held.device.clone())))
+            .filter(|(by, device)| *by <= now && !state.has_sub_devices(&device.id))
+            .collect();
+        overdue.sort_by_key(|(by, _)| *by);
+        overdue.truncate(max);
+        overdue.iter().try_for_each(|(_, device)| state.delete_device(&device.id))?;
+        Ok(overdue.into_iter().map(|(_, device)| device).collect())
     }
 
     async fn register_device(&self, candidate: Device) -> Result<Registered, RegisterError> {
@@ -183,15 +192,69 @@ impl State {
         self.devices.get(id).map(|held| held.device.clone())
     }
 
-    fn matches(&self, device: &Device, filter: &DeviceFilter) -> bool {
-        let DeviceFilter { product, node, gateway, name, user } = filter;
+    fn matches(&self, held: &Held, filter: &DeviceFilter) -> bool {
+        let DeviceFilter {
+            product,
+            node,
+            gateway,
+            cascade,
+            name,
+            created_from,
+            created_until,
+            user,
+            group,
+            tags,
+            condition,
+            order: _,
+        } = filter;
+        let device = &held.device;
         product.as_ref().is_none_or(|product| device.product == *product)
             && node.as_ref().is_none_or(|node| device.node == *node)
-            && gateway.as_ref().is_none_or(|gateway| device.gateway.as_ref() == Some(gateway))
-            && name.as_ref().is_none_or(|name| device.name == *name)
+            && gateway.as_ref().is_none_or(|gateway| self.is_behind(device, gateway, *cascade))
+            && name.as_ref().is_none_or(|name| device.name.contains(&**name))
+            && created_from.is_none_or(|from| device.created_at >= from)
+            && created_until.is_none_or(|until| device.created_at <= until)
             && user.as_ref().is_none_or(|user| {
                 self.bindings_of_device(&device.id).iter().any(|binding| binding.user == *user)
             })
+            && group
+                .as_ref()
+                .is_none_or(|group| self.members.contains(&(group.clone(), device.id.clone())))
+            && tags.iter().all(|(key, value)| {
+                let held = device.tags.get(key);
+                held.is_some_and(|held| value.as_ref().is_none_or(|value| held == value))
+            })
+            && condition.as_ref().is_none_or(|condition| {
+                let groups: Vec<GroupId> =
+                    self.groups_of(&device.id).into_iter().map(|group| group.id).collect();
+                condition.holds(Subject { device, presence: &held.presence, groups: &groups })
+            })
+    }
+
+    fn is_behind(&self, device: &Device, gateway: &DeviceId, cascade: bool) -> bool {
+        let Some(above) = &device.gateway else { return false };
+        let further = || {
+            self.devices.get(above).is_some_and(|held| self.is_behind(&held.device, gateway, true))
+        };
+        above == gateway || (cascade && further())
+    }
+
+    fn delete_device(&mut self, id: &DeviceId) -> Result<(), StoreError> {
+        let held = self.devices.get(id).ok_or(StoreError::Missing)?;
+        if self.has_sub_devices(id) {
+            return Err(StoreError::InUse("sub-devices"));
+        }
+        let device = held.device.clone();
+        self.devices.remove(id);
+        self.nodes.remove(&(device.product.clone(), device.node.clone()));
+        if let Some(gateway) = &device.gateway {
+            self.detach(gateway, id);
+        }
+        self.members.retain(|(_, member)| member != id);
+        for binding in self.bindings_of_device(id) {
+            self.remove_binding(&binding);
+        }
+        Ok(())
     }
 
     fn create_device(&mut self, device: Device) -> Result<Arc<Device>, StoreError> {
@@ -206,7 +269,8 @@ impl State {
         if let Some(gateway) = &device.gateway {
             self.attach(gateway, &device.id)?;
         }
-        let device = Arc::new(device);
+        self.numbers += 1;
+        let device = Arc::new(Device { number: self.numbers, ..device });
         self.nodes.insert(node, device.id.clone());
         let held = Held {
             device: device.clone(),
@@ -240,7 +304,7 @@ impl State {
                 self.attach(gateway, id)?;
             }
             if let Some(gateway) = before {
-                self.sub_devices.remove(&(gateway, id.clone()));
+                self.detach(&gateway, id);
             }
         }
         let held = self.devices.get_mut(id).ok_or(StoreError::Missing)?;
@@ -253,24 +317,64 @@ impl State {
         if !self.devices.contains_key(gateway) {
             return Err(StoreError::Missing);
         }
-        if self.sub_devices_of(gateway).len() >= SUB_DEVICES_MAX {
+        let (mut level, mut next) = (1, self.gateway_of(gateway));
+        while let Some(above) = next.filter(|_| level <= GATEWAY_DEPTH_MAX) {
+            level += 1;
+            next = self.gateway_of(&above);
+        }
+        if gateway == device || level + self.levels_below(device) > GATEWAY_DEPTH_MAX {
+            return Err(StoreError::Limit("levels of gateways"));
+        }
+        let subs = self.sub_devices.entry(gateway.clone()).or_default();
+        if subs.len() >= SUB_DEVICES_MAX {
             return Err(StoreError::Limit("sub-devices per gateway"));
         }
-        self.sub_devices.insert((gateway.clone(), device.clone()));
+        subs.insert(device.clone());
         Ok(())
     }
 
-    fn sub_devices_of(&self, gateway: &DeviceId) -> Vec<DeviceId> {
-        self.sub_devices
-            .range((gateway.clone(), DeviceId::new(""))..)
-            .take_while(|(of, _)| of == gateway)
-            .map(|(_, sub)| sub.clone())
-            .collect()
+    fn detach(&mut self, gateway: &DeviceId, device: &DeviceId) {
+        if let Some(subs) = self.sub_devices.get_mut(gateway) {
+            subs.remove(device);
+        }
+    }
+
+    fn gateway_of(&self, device: &DeviceId) -> Option<DeviceId> {
+        self.devices.get(device)?.device.gateway.clone()
+    }
+
+    fn levels_below(&self, device: &DeviceId) -> usize {
+        let below = self.sub_devices.get(device).into_iter().flatten();
+        below.map(|sub| 1 + self.levels_below(sub)).max().unwrap_or(0)
+    }
+
+    fn has_sub_devices(&self, id: &DeviceId) -> bool {
+        self.sub_devices.get(id).is_some_and(|subs| !subs.is_empty())
     }
 }
 
+/// Compares in the order that a list asks for, the newest first among equals.
+fn in_order(orders: &[Order], a: &Held, b: &Held) -> std::cmp::Ordering {
+    for Order { field, descending } in orders {
+        let order = match field {
+            Field::CreatedAt => a.device.created_at.cmp(&b.device.created_at),
+            field => text(field, a).cmp(&text(field, b)),
+        };
+        let order = if *descending { order.reverse() } else { order };
+        if order.is_ne() {
+            return order;
+        }
+    }
+    b.device.number.cmp(&a.device.number)
+}
+
+fn text(field: &Field, held: &Held) -> Option<String> {
+    let subject = Subject { device: &held.device, presence: &held.presence, groups: &[] };
+    field.text(subject)
+}
+
 impl Held {
-    fn edit(&mut self, change: impl FnOnce(&mut Device)) {
+    pub(super) fn edit(&mut self, change: impl FnOnce(&mut Device)) {
         let mut device = Device::clone(&self.device);
         change(&mut device);
         self.device = Arc::new(device);

@@ -7,11 +7,13 @@
 mod access;
 mod binding;
 mod device;
+mod group;
 mod history;
 mod mqtt;
 mod outbox;
 mod product;
 mod shadow;
+mod tag;
 mod trust;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -22,6 +24,7 @@ use roadstead_core::attempt::Attempt;
 use roadstead_core::binding::{BindToken, Binding};
 use roadstead_core::command::queue::Command;
 use roadstead_core::device::Device;
+use roadstead_core::group::Group;
 use roadstead_core::message::Message;
 use roadstead_core::mqtt::{Parked, Queued, Retained};
 use roadstead_core::product::Product;
@@ -31,7 +34,7 @@ use roadstead_core::space::Space;
 use roadstead_core::trace::Entry;
 use roadstead_core::trust::{Target, TrustObject};
 use roadstead_core::user::{AccessKey, Login, User};
-use roadstead_core::{AttemptId, BindingId, DeviceId, ProductId, SpaceId, UserId};
+use roadstead_core::{AttemptId, BindingId, DeviceId, GroupId, ProductId, SpaceId, UserId};
 
 use crate::random::Random;
 
@@ -54,7 +57,11 @@ struct State {
     products: BTreeMap<ProductId, Arc<Product>>,
     devices: BTreeMap<DeviceId, Held>,
     nodes: BTreeMap<(ProductId, Box<str>), DeviceId>,
-    sub_devices: BTreeSet<(DeviceId, DeviceId)>,
+    sub_devices: BTreeMap<DeviceId, BTreeSet<DeviceId>>,
+    /// Numbers given to devices and groups so far.
+    numbers: u64,
+    groups: BTreeMap<GroupId, Group>,
+    members: BTreeSet<(GroupId, DeviceId)>,
     epoch_max: Epoch,
     tokens: BTreeMap<[u8; 32], BindToken>,
     bindings: BTreeMap<BindingId, Binding>,

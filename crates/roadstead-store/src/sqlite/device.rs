@@ -3,28 +3,31 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use roadstead_core::device::{Device, Fingerprint};
-use roadstead_core::limit::SUB_DEVICES_MAX;
+use roadstead_core::device::{Access, Device, Fingerprint};
+use roadstead_core::limit::{GATEWAY_DEPTH_MAX, SUB_DEVICES_MAX};
 use roadstead_core::port::{
     DeviceFilter, DevicePatch, DeviceStore, Listing, Page, PresenceChange, RegisterError,
     Registered, StoreError,
 };
 use roadstead_core::session::{Epoch, Presence};
-use roadstead_core::{DeviceId, ProductId, SpaceId, Timestamp, UserId};
-use rusqlite::{Connection, Row, ToSql, params};
+use roadstead_core::{DeviceId, ProductId, Secret, SpaceId, Timestamp};
+use rusqlite::{Connection, Row, params};
 
 use super::error::{OrEngine, engine};
 use super::read::{count, exists, one, rows};
 use super::word::{get, json, maybe, of_json, seal, text};
 use super::writer::Tx;
-use super::{Sqlite, presence, product};
+use super::{Sqlite, product, tally};
 use crate::crypt::{Place, Vault};
 use crate::rule;
 
-const COLUMNS: &str = "d.id, s.id, d.product, d.node, d.name, d.secret, d.fingerprint, d.gateway, \
-                       d.frozen, d.info, d.created_at, d.activated_at";
+/// Columns of a device joined with its space.
+pub(super) const COLUMNS: &str = "d.id, s.id, d.product, d.node, d.name, d.secret, d.fingerprint, \
+                                  d.gateway, d.frozen, d.info, d.created_at, d.activated_at, \
+                                  d.row, d.secondary_secret, d.secondary_fingerprint, d.secure, \
+                                  d.register_within_s, d.tags";
 /// Number of [`COLUMNS`].
-const WIDTH: usize = 12;
+pub(super) const WIDTH: usize = 18;
 /// Devices imported as one job, so that reports find room between two of them.
 const IMPORT_BATCH: usize = 500;
 /// What an imported device counts against the queue, bytes.
@@ -61,49 +64,7 @@ impl DeviceStore for Sqlite {
         filter: &DeviceFilter,
         page: &Page,
     ) -> Result<Listing<(Arc<Device>, Presence)>, StoreError> {
-        let mut condition = String::from("d.space = (SELECT row FROM space WHERE id = ?1)");
-        let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(space.as_str().to_owned())];
-        let DeviceFilter { product, node, gateway, name, user } = filter;
-        for (column, value) in [
-            ("d.product = ", product.as_ref().map(ProductId::as_str)),
-            ("d.node = ", node.as_deref()),
-            ("d.gateway = ", gateway.as_ref().map(DeviceId::as_str)),
-            ("d.name = ", name.as_deref()),
-            (
-                "d.id IN (SELECT device FROM binding WHERE user = ",
-                user.as_ref().map(UserId::as_str),
-            ),
-        ] {
-            let Some(value) = value else { continue };
-            values.push(Box::new(value.to_owned()));
-            let close = if column.contains('(') { ")" } else { "" };
-            condition.push_str(&format!(" AND {column}?{}{close}", values.len()));
-        }
-        let total = format!("SELECT count(*) FROM device d WHERE {condition}");
-        let n = values.len();
-        let sql = format!(
-            "SELECT {COLUMNS}, {} FROM device d JOIN space s ON s.row = d.space
-             LEFT JOIN presence p ON p.device = d.row
-             WHERE {condition} AND d.id > ?{} ORDER BY d.id LIMIT ?{} OFFSET ?{}",
-            presence::COLUMNS,
-            n + 1,
-            n + 2,
-            n + 3,
-        );
-        let runs = self.shared.runs.read();
-        let vault = &self.shared.vault;
-        self.shared.readers.with(|conn| {
-            let refs =
-                |values: &[Box<dyn ToSql>]| count(conn, &total, rusqlite::params_from_iter(values));
-            let total = refs(&values)?;
-            values.push(Box::new(page.after.as_deref().unwrap_or("").to_owned()));
-            values.push(Box::new(rule::page_items(page) as i64));
-            values.push(Box::new(page.offset));
-            let items = rows(conn, &sql, rusqlite::params_from_iter(&values), |row| {
-                Ok((Arc::new(of_row(row, vault)?), presence::of_row(row, WIDTH, &runs)?))
-            })?;
-            Ok(Listing { items, total })
-        })
+        self.list_devices(space, filter, page)
     }
 
     async fn create_device(&self, device: Device) -> Result<(), StoreError> {
@@ -142,27 +103,26 @@ impl DeviceStore for Sqlite {
 
     async fn delete_device(&self, id: &DeviceId) -> Result<(), StoreError> {
         let id = id.clone();
+        self.write(move |tx| delete(tx, &id)).await
+    }
+
+    async fn delete_unregistered(
+        &self,
+        now: Timestamp,
+        max: usize,
+    ) -> Result<Vec<Arc<Device>>, StoreError> {
         self.write(move |tx| {
-            let sql = "SELECT row FROM device WHERE id = ?1";
-            let row: i64 =
-                one(tx.conn, sql, [id.as_str()], |row| get(row, 0))?.ok_or(StoreError::Missing)?;
-            for sql in [
-                "DELETE FROM shadow WHERE device = ?1",
-                "DELETE FROM presence WHERE device = ?1",
-                "DELETE FROM pending WHERE device = ?1",
-                "DELETE FROM outbox WHERE device = ?1",
-                "DELETE FROM device WHERE row = ?1",
-            ] {
-                tx.conn.execute(sql, [row]).or_engine()?;
-            }
-            for sql in [
-                "DELETE FROM binding WHERE device = ?1",
-                "UPDATE device SET gateway = NULL WHERE gateway = ?1",
-            ] {
-                tx.conn.execute(sql, [id.as_str()]).or_engine()?;
-            }
-            tx.gone(&id);
-            Ok(())
+            let sql = format!(
+                "SELECT {COLUMNS} FROM device d JOIN space s ON s.row = d.space
+                 WHERE d.register_by <= ?1 AND d.activated_at IS NULL
+                 AND NOT EXISTS (SELECT 1 FROM device sub WHERE sub.gateway = d.id)
+                 ORDER BY d.register_by LIMIT ?2"
+            );
+            let overdue = rows(tx.conn, &sql, params![now.0, max as i64], |row| {
+                of_row(row, &tx.shared.vault).map(Arc::new)
+            })?;
+            overdue.iter().try_for_each(|device| delete(tx, &device.id))?;
+            Ok(overdue)
         })
         .await
     }
@@ -202,7 +162,11 @@ impl DeviceStore for Sqlite {
     }
 }
 
-fn find(conn: &Connection, vault: &Vault, id: &DeviceId) -> Result<Option<Device>, StoreError> {
+pub(super) fn find(
+    conn: &Connection,
+    vault: &Vault,
+    id: &DeviceId,
+) -> Result<Option<Device>, StoreError> {
     let sql =
         format!("SELECT {COLUMNS} FROM device d JOIN space s ON s.row = d.space WHERE d.id = ?1");
     one(conn, &sql, [id.as_str()], |row| of_row(row, vault))
@@ -235,9 +199,12 @@ fn create(tx: &mut Tx<'_>, device: &Device) -> Result<(), StoreError> {
         return Err(StoreError::Missing);
     }
     if let Some(gateway) = &device.gateway {
-        check_gateway(conn, gateway)?;
+        check_gateway(conn, &device.id, gateway)?;
     }
-    let secret = seal(&tx.shared.vault, place(&device.id), device.secret.as_ref())?;
+    let vault = &tx.shared.vault;
+    let secret = seal(vault, place(&device.id), device.secret.as_ref())?;
+    let access = &device.access;
+    let second = seal(vault, second_place(&device.id), access.secondary_secret.as_ref())?;
     let params = params![
         device.id.as_str(),
         device.space.as_str(),
@@ -251,24 +218,81 @@ fn create(tx: &mut Tx<'_>, device: &Device) -> Result<(), StoreError> {
         json(&device.info)?,
         device.created_at.0,
         device.activated_at.map(|at| at.0),
+        second,
+        access.secondary_fingerprint.as_ref().map(Fingerprint::as_bytes),
+        access.secure,
+        access.register_within_s,
+        device.register_by().map(|at| at.0),
     ];
     let created = conn
         .prepare_cached(
             "INSERT INTO device (id, space, product, node, name, secret, fingerprint, gateway,
-             frozen, info, created_at, activated_at)
-             SELECT ?1, row, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 FROM space WHERE id = ?2",
+             frozen, info, created_at, activated_at, secondary_secret, secondary_fingerprint,
+             secure, register_within_s, register_by)
+             SELECT ?1, row, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17
+             FROM space WHERE id = ?2",
         )
         .and_then(|mut insert| insert.execute(params));
-    super::access::found(created.or_exists()?)
+    super::access::found(created.or_exists()?)?;
+    match device.tags.is_empty() {
+        true => Ok(()),
+        false => super::tag::put(tx, &device.id, &device.tags),
+    }
+}
+
+/// Deletes a device with everything that is its own.
+fn delete(tx: &mut Tx<'_>, id: &DeviceId) -> Result<(), StoreError> {
+    let sql = "SELECT row FROM device WHERE id = ?1";
+    let row: i64 =
+        one(tx.conn, sql, [id.as_str()], |row| get(row, 0))?.ok_or(StoreError::Missing)?;
+    if exists(tx.conn, "SELECT 1 FROM device WHERE gateway = ?1", id.as_str())? {
+        return Err(StoreError::InUse("sub-devices"));
+    }
+    for sql in [
+        "DELETE FROM shadow WHERE device = ?1",
+        "DELETE FROM presence WHERE device = ?1",
+        "DELETE FROM pending WHERE device = ?1",
+        "DELETE FROM outbox WHERE device = ?1",
+        "DELETE FROM tag WHERE device = ?1",
+        "DELETE FROM member WHERE device = ?1",
+        "DELETE FROM device WHERE row = ?1",
+    ] {
+        tx.conn.prepare_cached(sql).and_then(|mut s| s.execute([row])).or_engine()?;
+    }
+    let sql = "DELETE FROM binding WHERE device = ?1";
+    tx.conn.prepare_cached(sql).and_then(|mut s| s.execute([id.as_str()])).or_engine()?;
+    tx.gone(id);
+    Ok(())
 }
 
 /// Fails unless one more device fits behind a gateway.
-fn check_gateway(conn: &Connection, gateway: &DeviceId) -> Result<(), StoreError> {
-    if !exists(conn, "SELECT 1 FROM device WHERE id = ?1", gateway.as_str())? {
-        return Err(StoreError::Missing);
+fn check_gateway(
+    conn: &Connection,
+    device: &DeviceId,
+    gateway: &DeviceId,
+) -> Result<(), StoreError> {
+    let above = |id: &str| {
+        let sql = "SELECT gateway FROM device WHERE id = ?1";
+        one(conn, sql, [id], |row| maybe::<DeviceId>(row, 0))
+    };
+    let mut level = 1;
+    let mut next = above(gateway.as_str())?.ok_or(StoreError::Missing)?;
+    while let Some(id) = next.filter(|_| level <= GATEWAY_DEPTH_MAX) {
+        level += 1;
+        next = above(id.as_str())?.flatten();
     }
-    let sql = "SELECT count(*) FROM device WHERE gateway = ?1";
-    match count(conn, sql, [gateway.as_str()])? >= SUB_DEVICES_MAX as u64 {
+    let sql = "WITH RECURSIVE below (id, level) AS (
+                   VALUES (?1, 0)
+                   UNION ALL
+                   SELECT d.id, level + 1 FROM below JOIN device d ON d.gateway = below.id
+                   WHERE level <= ?2
+               )
+               SELECT max(level) FROM below";
+    let below = count(conn, sql, params![device.as_str(), GATEWAY_DEPTH_MAX as i64])?;
+    if gateway == device || level + below as usize > GATEWAY_DEPTH_MAX {
+        return Err(StoreError::Limit("levels of gateways"));
+    }
+    match tally::of(conn, tally::GATEWAY, &gateway.as_str())? >= SUB_DEVICES_MAX as u64 {
         true => Err(StoreError::Limit("sub-devices per gateway")),
         false => Ok(()),
     }
@@ -292,23 +316,31 @@ fn update(tx: &mut Tx<'_>, id: &DeviceId, patch: DevicePatch) -> Result<Arc<Devi
     if let Some(Some(gateway)) =
         patch.gateway.as_ref().filter(|gateway| **gateway != device.gateway)
     {
-        check_gateway(tx.conn, gateway)?;
+        check_gateway(tx.conn, id, gateway)?;
     }
     rule::patch_device(&mut device, patch);
+    let (vault, access) = (&tx.shared.vault, &device.access);
     let params = params![
         device.id.as_str(),
         device.name,
-        seal(&tx.shared.vault, place(&device.id), device.secret.as_ref())?,
+        seal(vault, place(&device.id), device.secret.as_ref())?,
         device.fingerprint.as_ref().map(Fingerprint::as_bytes),
         device.gateway.as_ref().map(DeviceId::as_str),
         device.frozen,
         json(&device.info)?,
         device.activated_at.map(|at| at.0),
+        seal(vault, second_place(&device.id), access.secondary_secret.as_ref())?,
+        access.secondary_fingerprint.as_ref().map(Fingerprint::as_bytes),
+        access.secure,
+        access.register_within_s,
+        device.register_by().map(|at| at.0),
     ];
     tx.conn
         .prepare_cached(
             "UPDATE device SET name = ?2, secret = ?3, fingerprint = ?4, gateway = ?5,
-             frozen = ?6, info = ?7, activated_at = ?8 WHERE id = ?1",
+             frozen = ?6, info = ?7, activated_at = ?8, secondary_secret = ?9,
+             secondary_fingerprint = ?10, secure = ?11, register_within_s = ?12, register_by = ?13
+             WHERE id = ?1",
         )
         .and_then(|mut update| update.execute(params))
         .or_engine()?;
@@ -335,26 +367,50 @@ fn place(id: &DeviceId) -> Place<'_> {
     Place { table: "device", row: id.as_str(), column: "secret" }
 }
 
-fn of_row(row: &Row<'_>, vault: &Vault) -> Result<Device, StoreError> {
+fn second_place(id: &DeviceId) -> Place<'_> {
+    Place { table: "device", row: id.as_str(), column: "secondary_secret" }
+}
+
+/// Reads [`COLUMNS`].
+pub(super) fn of_row(row: &Row<'_>, vault: &Vault) -> Result<Device, StoreError> {
     let id: DeviceId = text(row, 0)?;
-    let sealed = row.get_ref(5).or_engine()?.as_blob_or_null();
-    let sealed = sealed.map_err(|error| engine("reading", &error))?;
-    let secret = sealed.map(|sealed| vault.open(place(&id), sealed)).transpose()?;
     let info = row.get_ref(9).or_engine()?.as_str();
+    let digest = |n| get::<Option<Vec<u8>>>(row, n)?.map(fingerprint).transpose();
+    let tags = row.get_ref(17).or_engine()?.as_str_or_null();
+    let tags = tags.map_err(|error| engine("reading", &error))?;
     Ok(Device {
         space: text(row, 1)?,
         product: text(row, 2)?,
         node: text(row, 3)?,
         name: text(row, 4)?,
-        secret,
-        fingerprint: get::<Option<Vec<u8>>>(row, 6)?.map(fingerprint).transpose()?,
+        secret: unseal(row, 5, vault, place(&id))?,
+        fingerprint: digest(6)?,
         gateway: maybe(row, 7)?,
         frozen: get(row, 8)?,
         info: of_json(info.map_err(|error| engine("reading", &error))?)?,
         created_at: Timestamp(get(row, 10)?),
         activated_at: get::<Option<i64>>(row, 11)?.map(Timestamp),
+        access: Access {
+            secondary_secret: unseal(row, 13, vault, second_place(&id))?,
+            secondary_fingerprint: digest(14)?,
+            secure: get(row, 15)?,
+            register_within_s: get(row, 16)?,
+        },
+        tags: tags.map(of_json).transpose()?.unwrap_or_default(),
+        number: get::<i64>(row, 12)?.unsigned_abs(),
         id,
     })
+}
+
+fn unseal(
+    row: &Row<'_>,
+    n: usize,
+    vault: &Vault,
+    place: Place<'_>,
+) -> Result<Option<Secret>, StoreError> {
+    let sealed = row.get_ref(n).or_engine()?.as_blob_or_null();
+    let sealed = sealed.map_err(|error| engine("reading", &error))?;
+    sealed.map(|sealed| vault.open(place, sealed)).transpose()
 }
 
 fn fingerprint(bytes: Vec<u8>) -> Result<Fingerprint, StoreError> {

@@ -35,6 +35,7 @@ pub(super) const REGISTRY: &[Step] = &[
         sql: include_str!("../../migrations/sqlite/0003_outbox.sql"),
     },
     Step { number: 4, name: "trust", sql: include_str!("../../migrations/sqlite/0004_trust.sql") },
+    Step { number: 5, name: "fleet", sql: include_str!("../../migrations/sqlite/0005_fleet.sql") },
 ];
 
 /// Steps of a telemetry file.

@@ -9,11 +9,11 @@ use roadstead_core::session::{Ending, Epoch, Presence};
 use roadstead_core::{DeviceId, SpaceId, Timestamp};
 use rusqlite::{Connection, Row, params};
 
-use super::Sqlite;
 use super::error::OrEngine;
 use super::read::{count, one};
 use super::word::{get, maybe, of_word, word};
 use super::writer::Tx;
+use super::{Sqlite, tally};
 use crate::rule;
 
 /// Columns of a presence; all NULL for a device that never had one.
@@ -88,11 +88,10 @@ impl Sqlite {
             let Some(space) = one(conn, sql, [space.as_str()], |row| get::<i64>(row, 0))? else {
                 return Ok((0, 0, 0));
             };
-            let all = count(conn, "SELECT count(*) FROM device WHERE space = ?1", [space])?;
+            let all = tally::of(conn, tally::SPACE, &space)?;
             let sql = "SELECT count(*) FROM presence WHERE run = ?1 AND space = ?2 AND online = 1";
             let online = count(conn, sql, [run, space])?;
-            let sql = "SELECT count(*) FROM device WHERE space = ?1 AND activated_at IS NOT NULL";
-            Ok((all, online, count(conn, sql, [space])?))
+            Ok((all, online, tally::of(conn, tally::ACTIVATED, &space)?))
         })
     }
 }
@@ -171,7 +170,7 @@ pub(super) fn of_row(row: &Row<'_>, n: usize, runs: &[Timestamp]) -> Result<Pres
     })
 }
 
-fn current(runs: &[Timestamp]) -> i64 {
+pub(super) fn current(runs: &[Timestamp]) -> i64 {
     i64::try_from(runs.len()).unwrap_or(i64::MAX)
 }
 

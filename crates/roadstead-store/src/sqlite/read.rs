@@ -1,6 +1,8 @@
 //! Read-only connections to the registry.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use roadstead_core::port::StoreError;
@@ -30,12 +32,50 @@ impl Readers {
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.slot(|conn| read(conn))
+    }
+
+    fn slot<T>(
+        &self,
+        read: impl FnOnce(&mut Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let free = self.slots.iter().find_map(|slot| slot.try_lock());
         let mut slot = free.unwrap_or_else(|| self.slots[0].lock());
         if slot.is_none() {
             *slot = Some(file::open_reader(&self.path, CACHE_KB).or_engine()?);
         }
-        read(slot.as_ref().expect("opened above"))
+        read(slot.as_mut().expect("opened above"))
+    }
+}
+
+/// Steps between two looks at a budget.
+const STEPS_BETWEEN: i32 = 100_000;
+
+impl Readers {
+    /// Same with a budget of steps of SQLite's machine; `TooBroad` when it is spent.
+    pub(super) fn with_budget<T>(
+        &self,
+        steps: u64,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let spent = Arc::new(AtomicBool::new(false));
+        let note = spent.clone();
+        let mut left = steps / u64::from(STEPS_BETWEEN.unsigned_abs());
+        let watch = move || {
+            left = left.saturating_sub(1);
+            note.store(left == 0, Relaxed);
+            left == 0
+        };
+        let result = self.slot(|conn| {
+            conn.progress_handler(STEPS_BETWEEN, Some(watch)).or_engine()?;
+            let result = read(conn);
+            conn.progress_handler(0, None::<fn() -> bool>).or_engine()?;
+            result
+        });
+        match spent.load(Relaxed) {
+            true if result.is_err() => Err(StoreError::TooBroad),
+            true | false => result,
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! Devices, presence, dynamic registration.
 
-use roadstead_core::device::{Device, Fingerprint};
+use std::collections::BTreeMap;
+
+use roadstead_core::device::{Access, Device, Fingerprint};
 use roadstead_core::limit::SUB_DEVICES_MAX;
 use roadstead_core::port::{
-    BindReport, DeviceFilter, DevicePatch, PresenceChange, RegisterError, Store, StoreError,
+    BindReport, DeviceFilter, DevicePatch, PresenceChange, RegisterError, Store, StoreError, marker,
 };
 use roadstead_core::product::{Product, Registration};
 use roadstead_core::session::{Ending, Epoch, Presence};
@@ -65,7 +67,11 @@ pub(super) async fn devices_are_patched(store: &dyn Store) {
     let patch = DevicePatch {
         name: Some("Desk lamp".into()),
         secret: Some(Secret::from("new secret")),
-        fingerprint: Fingerprint::parse(&"cd".repeat(32)),
+        secondary_secret: Some(Secret::from("second secret")),
+        fingerprint: Some(Fingerprint::parse(&"cd".repeat(32))),
+        secondary_fingerprint: Some(Fingerprint::parse(&"ef".repeat(20))),
+        secure: Some(true),
+        register_within_s: Some(30),
         gateway: Some(Some("hub".into())),
         frozen: Some(true),
         info: Some(info),
@@ -78,6 +84,10 @@ pub(super) async fn devices_are_patched(store: &dyn Store) {
         assert_eq!(device.fingerprint, Fingerprint::parse(&"cd".repeat(32)));
         assert_eq!(device.gateway, Some("hub".into()));
         assert_eq!(device.activated_at, Some(Timestamp(7)));
+        let access = &device.access;
+        assert!(access.secondary_secret.as_ref().expect("kept").matches(b"second secret"));
+        assert_eq!(access.secondary_fingerprint, Fingerprint::parse(&"ef".repeat(20)));
+        assert_eq!((access.secure, access.register_within_s), (true, 30));
         assert_eq!(
             (&device.info["fw_version"], &device.info["mac"]),
             (&json!("1.0"), &json!("aa"))
@@ -85,11 +95,17 @@ pub(super) async fn devices_are_patched(store: &dyn Store) {
     }
     store.update_device(&lamp, DevicePatch::default()).await.expect("nothing to change");
     assert_eq!(get(store, "lamp").await.gateway, Some("hub".into()), "None leaves a field");
-    let detach =
-        DevicePatch { gateway: Some(None), activated_at: Some(None), ..DevicePatch::default() };
+    let detach = DevicePatch {
+        gateway: Some(None),
+        activated_at: Some(None),
+        fingerprint: Some(None),
+        ..DevicePatch::default()
+    };
     store.update_device(&lamp, detach).await.expect("detach");
     let detached = get(store, "lamp").await;
     assert_eq!((&detached.gateway, detached.activated_at), (&None, None));
+    assert_eq!(detached.fingerprint, None);
+    assert!(detached.access.secondary_fingerprint.is_some());
     let lost = DevicePatch { gateway: Some(Some("gone".into())), ..DevicePatch::default() };
     assert_eq!(store.update_device(&lamp, lost).await.err(), Some(StoreError::Missing));
     let nobody = store.update_device(&"x".into(), DevicePatch::default()).await;
@@ -101,7 +117,12 @@ pub(super) async fn devices_are_filtered_and_paged(store: &dyn Store) {
     store.create_space(space("t")).await.expect("space");
     store.create_product(product("q", "s")).await.expect("product");
     let a = Device { gateway: Some("hub".into()), ..device("a") };
-    let c = Device { product: "q".into(), name: "Device b".into(), ..device("c") };
+    let c = Device {
+        product: "q".into(),
+        name: "Device b".into(),
+        created_at: Timestamp(5),
+        ..device("c")
+    };
     let elsewhere = Device { space: "t".into(), ..device("e") };
     for device in [a, c, elsewhere] {
         store.create_device(device).await.expect("create");
@@ -113,14 +134,28 @@ pub(super) async fn devices_are_filtered_and_paged(store: &dyn Store) {
     let b_online = PresenceChange { device: "b".into(), presence: online(1, 5) };
     store.set_presence(vec![b_online]).await.expect("presence");
 
+    let mut markers = BTreeMap::new();
+    for id in ["a", "b"] {
+        markers.insert(id, marker(get(store, id).await.number));
+    }
+    let before = |id: &str| markers[id].clone();
     let none = DeviceFilter::default;
     let cases = [
-        (none(), page(None, 0, 10), "a b c d hub", 5),
-        (none(), page(Some("b"), 1, 1), "d", 5),
+        (none(), page(None, 0, 10), "c a hub b d", 5),
+        (none(), page(Some(&before("a")), 1, 1), "b", 5),
+        (none(), page(Some(&"f".repeat(24)), 4, 2), "d", 5),
         (DeviceFilter { product: Some("q".into()), ..none() }, page(None, 0, 10), "c", 1),
         (DeviceFilter { node: Some("d".into()), ..none() }, page(None, 0, 10), "d", 1),
         (DeviceFilter { gateway: Some("hub".into()), ..none() }, page(None, 0, 10), "a", 1),
-        (DeviceFilter { name: Some("Device b".into()), ..none() }, page(None, 0, 1), "b", 2),
+        (DeviceFilter { name: Some("ice b".into()), ..none() }, page(None, 0, 1), "c", 2),
+        (DeviceFilter { name: Some("ICE".into()), ..none() }, page(None, 0, 1), "", 0),
+        (DeviceFilter { created_from: Some(Timestamp(5)), ..none() }, page(None, 0, 9), "c", 1),
+        (
+            DeviceFilter { created_until: Some(Timestamp(4)), ..none() },
+            page(Some(&before("b")), 0, 9),
+            "d",
+            4,
+        ),
         (DeviceFilter { user: Some("ann".into()), ..none() }, page(None, 0, 10), "d", 1),
         (DeviceFilter { user: Some("bob".into()), ..none() }, page(None, 0, 10), "d", 1),
         (
@@ -138,6 +173,81 @@ pub(super) async fn devices_are_filtered_and_paged(store: &dyn Store) {
             assert_eq!(presence.online, device.id.as_str() == "b");
         }
     }
+    for wrong in ["b", "", "00000000000000000000000g", "+00000000000000000000001"] {
+        let listed = store.devices(&"s".into(), &none(), &page(Some(wrong), 0, 1)).await;
+        assert_eq!(listed.err(), Some(StoreError::Marker), "{wrong}");
+    }
+}
+
+pub(super) async fn gateways_have_levels(store: &dyn Store) {
+    seed_devices(store, &["hub", "other"]).await;
+    let behind =
+        |gateway: &str, node: &str| Device { gateway: Some(gateway.into()), ..device(node) };
+    store.create_device(behind("hub", "one")).await.expect("level 1");
+    store.create_device(behind("one", "two")).await.expect("level 2");
+    let limit = StoreError::Limit("levels of gateways");
+    assert_eq!(store.create_device(behind("two", "three")).await, Err(limit.clone()));
+    let attach =
+        |to: &str| DevicePatch { gateway: Some(Some(to.into())), ..DevicePatch::default() };
+    for (device, to) in [("hub", "other"), ("hub", "two"), ("hub", "hub"), ("one", "two")] {
+        let moved = store.update_device(&device.into(), attach(to)).await.map(drop);
+        assert_eq!(moved, Err(limit.clone()), "{device} behind {to}");
+    }
+    store.update_device(&"one".into(), attach("other")).await.expect("with its own");
+    let list = async |cascade, gateway: &str| {
+        let filter =
+            DeviceFilter { gateway: Some(gateway.into()), cascade, ..DeviceFilter::default() };
+        let listing = store.devices(&"s".into(), &filter, &page(None, 0, 9)).await.expect("list");
+        let ids: Vec<_> = listing.items.iter().map(|(device, _)| device.id.to_string()).collect();
+        (ids.join(" "), listing.total)
+    };
+    assert_eq!(list(false, "other").await, ("one".into(), 1));
+    assert_eq!(list(true, "other").await, ("two one".into(), 2));
+    assert_eq!(list(true, "hub").await, ("".into(), 0));
+    assert_eq!(list(false, "hub").await, ("".into(), 0));
+    let in_use = Err(StoreError::InUse("sub-devices"));
+    assert_eq!(store.delete_device(&"other".into()).await, in_use);
+    for id in ["two", "one", "other"] {
+        store.delete_device(&id.into()).await.expect("from below");
+    }
+}
+
+pub(super) async fn devices_that_never_register_are_deleted(store: &dyn Store) {
+    seed(store).await;
+    let within = |node: &str, register_within_s| Device {
+        created_at: Timestamp(1000),
+        access: Access { register_within_s, ..Access::default() },
+        ..device(node)
+    };
+    for device in [
+        within("forever", 0),
+        within("late", 20),
+        within("soon", 10),
+        within("seen", 10),
+        Device { gateway: Some("hub".into()), ..within("sub", 0) },
+    ] {
+        if device.gateway.is_some() {
+            store.create_device(within("hub", 10)).await.expect("hub");
+        }
+        store.create_device(device).await.expect("create");
+    }
+    let seen = PresenceChange { device: "seen".into(), presence: online(1, 5000) };
+    store.set_presence(vec![seen]).await.expect("log in");
+    let swept = async |at, max| {
+        let gone = store.delete_unregistered(Timestamp(at), max).await.expect("sweep");
+        gone.iter().map(|device| device.id.to_string()).collect::<Vec<_>>()
+    };
+    assert!(swept(10_999, 9).await.is_empty());
+    assert_eq!(swept(11_000, 9).await, ["soon"], "the hub has a sub-device");
+    assert!(store.device(&"soon".into()).await.expect("read").is_none());
+    let longer = DevicePatch { register_within_s: Some(40), ..DevicePatch::default() };
+    store.update_device(&"late".into(), longer).await.expect("longer");
+    assert!(swept(40_999, 9).await.is_empty());
+    store.delete_device(&"sub".into()).await.expect("delete");
+    assert_eq!(swept(41_000, 1).await, ["hub"], "the most overdue first");
+    assert_eq!(swept(41_000, 1).await, ["late"]);
+    assert!(swept(i64::MAX, 9).await.is_empty());
+    assert_eq!(store.count_devices(&"s".into()).await, Ok((2, 1, 1)));
 }
 
 pub(super) async fn deleting_a_device_takes_everything(store: &dyn Store) {
@@ -152,6 +262,11 @@ pub(super) async fn deleting_a_device_takes_everything(store: &dyn Store) {
     store.push_pending(&hub, "k", "b", Timestamp(6)).await.expect("pending");
     let change = PresenceChange { device: hub.clone(), presence: online(7, 6) };
     store.set_presence(vec![change]).await.expect("presence");
+
+    assert_eq!(store.delete_device(&hub).await, Err(StoreError::InUse("sub-devices")));
+    assert_eq!(get(store, "sub").await.gateway, Some(hub.clone()), "nothing has changed");
+    assert!(!store.bindings_of_device(&hub).await.expect("read").is_empty());
+    store.delete_device(&"sub".into()).await.expect("delete");
 
     for round in 0..2 {
         store.delete_device(&hub).await.expect("delete");
@@ -169,7 +284,6 @@ pub(super) async fn deleting_a_device_takes_everything(store: &dyn Store) {
         assert_eq!(store.presence(&hub).await, Ok(Presence::default()));
         assert!(store.bindings_of_device(&hub).await.expect("read").is_empty());
         assert!(store.bindings_of_user(&"ann".into()).await.expect("read").is_empty());
-        assert_eq!(get(store, "sub").await.gateway, None);
         let changed = store.change_shadow(&hub, vec![report(json!({"b": 2}), 5)], None).await;
         assert_eq!(changed, Ok(false));
         assert_eq!(store.shadow(&hub).await.expect("read").services["default"].version, 1);
@@ -335,7 +449,7 @@ pub(super) async fn recovery_marks_devices_lost(store: &dyn Store) {
     let filter = DeviceFilter::default();
     let listing = store.devices(&"s".into(), &filter, &page(None, 0, 9)).await.expect("list");
     let ends: Vec<_> = listing.items.iter().map(|(_, presence)| presence.offline_at).collect();
-    assert_eq!(ends, [70, 60, 80].map(|at| Some(Timestamp(at))), "an old loss keeps its date");
+    assert_eq!(ends, [80, 60, 70].map(|at| Some(Timestamp(at))), "an old loss keeps its date");
     store.set_presence(vec![change("a", 11, true)]).await.expect("back again");
     assert!(store.presence(&"a".into()).await.expect("read").online);
     assert_eq!(store.count_devices(&"s".into()).await, Ok((3, 1, 3)));

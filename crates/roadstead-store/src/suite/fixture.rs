@@ -66,6 +66,9 @@ pub(super) fn device(node: &str) -> Device {
         info,
         created_at: Timestamp(4),
         activated_at: None,
+        access: roadstead_core::device::Access::default(),
+        tags: roadstead_core::device::Tags::new(),
+        number: 0,
     }
 }
 

@@ -7,6 +7,7 @@ mod access;
 mod binding;
 mod device;
 mod fixture;
+mod group;
 mod history;
 mod mqtt;
 mod outbox;
@@ -81,7 +82,10 @@ cases! {
         devices_are_found_by_both_names devices_are_patched devices_are_filtered_and_paged
         deleting_a_device_takes_everything sub_devices_are_bounded imports_are_idempotent
         registration_follows_the_policy presence_follows_epochs recovery_marks_devices_lost
-        refusals_are_kept;
+        refusals_are_kept gateways_have_levels devices_that_never_register_are_deleted;
+    group:
+        tags_are_bound_and_found groups_are_created_and_deleted groups_have_members
+        searches_find_what_holds counts_stay_right;
     shadow:
         shadows_apply_changes_in_order shadows_are_bounded
         shadows_change_on_the_expected_version pending_is_ordered_and_bounded;
@@ -115,7 +119,9 @@ macro_rules! store_suite {
             devices_are_found_by_both_names devices_are_patched devices_are_filtered_and_paged
             deleting_a_device_takes_everything sub_devices_are_bounded imports_are_idempotent
             registration_follows_the_policy presence_follows_epochs recovery_marks_devices_lost
-            refusals_are_kept
+            refusals_are_kept gateways_have_levels devices_that_never_register_are_deleted
+            tags_are_bound_and_found groups_are_created_and_deleted groups_have_members
+            searches_find_what_holds counts_stay_right
             shadows_apply_changes_in_order shadows_are_bounded
         shadows_change_on_the_expected_version pending_is_ordered_and_bounded
             tokens_are_bounded_and_forgotten a_report_binds a_report_waits_for_the_app

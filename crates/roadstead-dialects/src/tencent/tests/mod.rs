@@ -69,6 +69,9 @@ pub(super) fn device(product: &str, node: &str, secret: &str) -> Device {
         info: Map::new(),
         created_at: Timestamp(0),
         activated_at: None,
+        access: roadstead_core::device::Access::default(),
+        tags: roadstead_core::device::Tags::new(),
+        number: 0,
     }
 }
 

@@ -61,6 +61,9 @@ pub(super) fn account(node: &str, fingerprint: Option<Fingerprint>) -> Account {
         info: Map::new(),
         created_at: Timestamp(0),
         activated_at: None,
+        access: roadstead_core::device::Access::default(),
+        tags: roadstead_core::device::Tags::new(),
+        number: 0,
     };
     Account { product: Arc::new(product), device: Arc::new(device) }
 }

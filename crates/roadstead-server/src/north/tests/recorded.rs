@@ -56,6 +56,9 @@ async fn world() -> World {
         info: Map::new(),
         created_at: NOW,
         activated_at: None,
+        access: roadstead_core::device::Access::default(),
+        tags: roadstead_core::device::Tags::new(),
+        number: 0,
     };
     world.platform.store().create_device(device.clone()).await.expect("device");
     world.platform.store().create_command(answered_command(device.id), 1).await.expect("command");

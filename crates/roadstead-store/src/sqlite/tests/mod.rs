@@ -119,6 +119,9 @@ fn device(node: &str) -> Device {
         info: Map::new(),
         created_at: Timestamp(1),
         activated_at: None,
+        access: roadstead_core::device::Access::default(),
+        tags: roadstead_core::device::Tags::new(),
+        number: 0,
     }
 }
 
