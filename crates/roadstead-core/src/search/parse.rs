@@ -282,15 +282,11 @@ impl Reader {
             }
             Some(_) | None => return Err(self.wrong("a text in quotes is missing")),
         };
-        let operand = match field {
-            Field::CreatedAt => match date(&text) {
-                Some(date) => Operand::Date(date),
-                None => {
-                    let what = "a date is written `20261121T003818Z` or `2026-11-21T00:38:18.000Z`";
-                    return Err(self.wrong(what));
-                }
-            },
-            _ => Operand::Text(text),
+        let operand = if *field == Field::CreatedAt {
+            let form = "a date is written `20261121T003818Z` or `2026-11-21T00:38:18.000Z`";
+            Operand::Date(date(&text).ok_or_else(|| self.wrong(form))?)
+        } else {
+            Operand::Text(text)
         };
         self.next += 1;
         Ok(operand)

@@ -126,7 +126,7 @@ fn refusals_name_the_place() {
     let long = format!("node_id in ({})", vec!["'x'"; 201].join(","));
     assert!(condition(&long).expect_err("many").what.contains("often"));
     assert!(condition(&"x".repeat(5000)).expect_err("long").what.contains("4096"));
-    let orders = vec!["node_id"; 5].join(",");
+    let orders = ["node_id"; 5].join(",");
     assert!(parse(&format!("select * from device order by {orders}")).is_err());
 }
 
@@ -142,10 +142,20 @@ fn write(condition: &Condition) -> String {
         Condition::Test(test) => {
             let field = match &test.field {
                 Field::Tag(key) => format!("tags['{}']", key.replace('\'', "''")),
+                Field::Space => "app_id".into(),
                 Field::CreatedAt => "create_time".into(),
+                Field::Device => "device_id".into(),
+                Field::Firmware => "fw_version".into(),
+                Field::Gateway => "gateway_id".into(),
+                Field::Group => "group_id".into(),
                 Field::Name => "device_name".into(),
+                Field::Node => "node_id".into(),
+                Field::NodeType => "node_type".into(),
+                Field::Product => "product_id".into(),
+                Field::Software => "sw_version".into(),
                 Field::Status => "status".into(),
-                other => panic!("{other:?} is not made here"),
+                Field::TagKey => "tag_key".into(),
+                Field::TagValue => "tag_value".into(),
             };
             let operands: Vec<_> = test
                 .operands
@@ -177,6 +187,17 @@ fn conditions() -> impl Strategy<Value = Condition> {
     let field = prop_oneof![
         Just(Field::Name),
         Just(Field::Status),
+        Just(Field::Space),
+        Just(Field::Device),
+        Just(Field::Firmware),
+        Just(Field::Gateway),
+        Just(Field::Group),
+        Just(Field::Node),
+        Just(Field::NodeType),
+        Just(Field::Product),
+        Just(Field::Software),
+        Just(Field::TagKey),
+        Just(Field::TagValue),
         "[a-z'\"% ]{0,5}".prop_map(|key| Field::Tag(key.into())),
         Just(Field::CreatedAt),
     ];

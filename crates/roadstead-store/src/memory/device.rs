@@ -356,9 +356,10 @@ impl State {
 /// Compares in the order that a list asks for, the newest first among equals.
 fn in_order(orders: &[Order], a: &Held, b: &Held) -> std::cmp::Ordering {
     for Order { field, descending } in orders {
-        let order = match field {
-            Field::CreatedAt => a.device.created_at.cmp(&b.device.created_at),
-            field => text(field, a).cmp(&text(field, b)),
+        let order = if *field == Field::CreatedAt {
+            a.device.created_at.cmp(&b.device.created_at)
+        } else {
+            text(field, a).cmp(&text(field, b))
         };
         let order = if *descending { order.reverse() } else { order };
         if order.is_ne() {

@@ -234,7 +234,14 @@ impl Clause {
             Field::Status => return self.status(test),
             // Absent values compare as false, never as NULL.
             Field::Firmware | Field::Software => ("ifnull(", column(&test.field), ", 0)"),
-            field => ("", column(field), ""),
+            field @ (Field::Space
+            | Field::CreatedAt
+            | Field::Device
+            | Field::Gateway
+            | Field::Name
+            | Field::Node
+            | Field::NodeType
+            | Field::Product) => ("", column(field), ""),
         };
         self.sql.push_str(before);
         self.comparison(column, test);
@@ -273,10 +280,8 @@ impl Clause {
             })
             .collect();
         let names = names.join(", ");
-        self.sql.push_str(&match test.op {
-            Op::In | Op::NotIn => format!("({names})"),
-            _ => names,
-        });
+        let listed = matches!(test.op, Op::In | Op::NotIn);
+        self.sql.push_str(&if listed { format!("({names})") } else { names });
     }
 }
 
