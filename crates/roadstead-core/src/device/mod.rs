@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
+use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -73,8 +74,36 @@ pub enum Status {
     Online,
     /// Had a session.
     Offline,
+    /// Of the kind that keeps no connection, and silent for suspiciously long.
+    Abnormal,
     /// May not log in.
     Frozen,
+}
+
+/// How long a device that keeps no connection may be silent (Huawei §8.1: NB-IoT).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// Then it is abnormal.
+    pub abnormal_after: Duration,
+    /// Then it is off line.
+    pub offline_after: Duration,
+}
+
+impl Silence {
+    /// 25 and 49 hours: one missed daily report, and two.
+    pub const DAILY: Self = Self {
+        abnormal_after: Duration::from_secs(25 * 3600),
+        offline_after: Duration::from_secs(49 * 3600),
+    };
+
+    /// Returns the state of a device that was heard last at `heard`.
+    pub fn status(&self, heard: Timestamp, now: Timestamp) -> Status {
+        match now.since(heard) {
+            silent if silent >= self.offline_after => Status::Offline,
+            silent if silent >= self.abnormal_after => Status::Abnormal,
+            _ => Status::Online,
+        }
+    }
 }
 
 impl Device {
@@ -82,7 +111,7 @@ impl Device {
     pub fn register_by(&self) -> Option<Timestamp> {
         let within = u64::from(self.access.register_within_s);
         let waits = within > 0 && self.activated_at.is_none();
-        waits.then(|| self.created_at + core::time::Duration::from_secs(within))
+        waits.then(|| self.created_at + Duration::from_secs(within))
     }
 
     /// Returns the state to show.
@@ -148,6 +177,53 @@ mod tests {
     use alloc::string::ToString;
 
     use super::*;
+
+    fn device() -> Device {
+        Device {
+            id: "d".into(),
+            space: "s".into(),
+            product: "p".into(),
+            node: "n".into(),
+            name: "n".into(),
+            secret: None,
+            fingerprint: None,
+            gateway: None,
+            frozen: false,
+            info: Map::new(),
+            created_at: Timestamp(0),
+            activated_at: None,
+        }
+    }
+
+    #[test]
+    fn a_device_goes_through_its_states() {
+        let (mut device, mut presence) = (device(), Presence::default());
+        assert_eq!(device.status(&presence), Status::Inactive);
+        (presence.online, device.activated_at) = (true, Some(Timestamp(1)));
+        assert_eq!(device.status(&presence), Status::Online);
+        presence.online = false;
+        assert_eq!(device.status(&presence), Status::Offline);
+        device.frozen = true;
+        assert_eq!(device.status(&presence), Status::Frozen);
+        device.frozen = false;
+        assert_eq!(device.status(&presence), Status::Offline, "thawed");
+        device.activated_at = None;
+        assert_eq!(device.status(&presence), Status::Inactive, "thawed, never seen");
+    }
+
+    #[test]
+    fn a_silent_device_is_abnormal_after_25_hours_and_off_line_after_49() {
+        let hour = 3_600_000;
+        for (ms, expected) in [
+            (0, Status::Online),
+            (25 * hour - 1, Status::Online),
+            (25 * hour, Status::Abnormal),
+            (49 * hour - 1, Status::Abnormal),
+            (49 * hour, Status::Offline),
+        ] {
+            assert_eq!(Silence::DAILY.status(Timestamp(0), Timestamp(ms)), expected, "{ms} ms");
+        }
+    }
 
     #[test]
     fn fingerprints_ignore_case_and_colons() {

@@ -25,7 +25,7 @@ pub use device::{
     read_marker,
 };
 pub use group::{GroupFilter, GroupPatch, GroupStore};
-pub use history::{AttemptFilter, AttemptStore, TraceStore};
+pub use history::{AttemptFilter, AttemptStore, Found, TraceFilter, TraceStore};
 pub use mqtt::MqttStore;
 pub use outbox::{CommandFilter, CommandStore, MessageStore, Stepped};
 pub use product::ProductStore;

@@ -241,6 +241,7 @@ pub fn status_word(status: Status) -> &'static str {
         Status::Inactive => "INACTIVE",
         Status::Online => "ONLINE",
         Status::Offline => "OFFLINE",
+        Status::Abnormal => "ABNORMAL",
         Status::Frozen => "FROZEN",
     }
 }

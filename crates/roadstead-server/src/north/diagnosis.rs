@@ -47,6 +47,9 @@ struct EntryView {
     what: String,
     /// `ok` or a stable code.
     code: String,
+    /// Shared by the hops of one message, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
     /// Evidence.
     text: String,
 }
@@ -58,6 +61,7 @@ impl From<&Entry> for EntryView {
             hop: entry.hop,
             what: (*entry.what).into(),
             code: (*entry.code).into(),
+            trace_id: entry.trace_id().map(Into::into),
             text: (*entry.text).into(),
         }
     }

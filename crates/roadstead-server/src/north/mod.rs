@@ -24,6 +24,7 @@ mod multipart;
 mod probe;
 mod product;
 mod reference;
+mod runlog;
 mod shadow;
 mod space;
 #[cfg(test)]
@@ -84,6 +85,7 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Platform>> {
         .merge(message::routes())
         .merge(shadow::routes())
         .merge(diagnosis::routes())
+        .merge(runlog::routes())
         .merge(attempt::routes())
         .merge(binding::routes())
         .merge(user::routes())

@@ -40,7 +40,9 @@ impl Platform {
         let asked = deadline.or(request.deadline()).unwrap_or(COMMAND_DEADLINE);
         let deadline = asked.min(COMMAND_DEADLINE_MAX);
         let what = request.name();
+        let mark = self.trace_mark();
         let shown = show(&request);
+        let shown = format!("{}{mark}", cut(&shown));
         let started = self.clock.tick();
         let result = match self.checked_link(&account, &request).await {
             Ok(link) => {
@@ -49,7 +51,7 @@ impl Platform {
             }
             Err(error) => {
                 let now = self.clock.now();
-                let text = format!("{shown}: {error}");
+                let text = format!("{error}: {shown}");
                 self.note(device, Entry::new(now, Hop::Api, what, error.code(), &text));
                 self.observer.count(what, error.code());
                 return Err(error);
@@ -64,6 +66,7 @@ impl Platform {
             Ok(Outcome::Delivered) => (Hop::Up, "ok", format!("{what}: delivered, {spent} ms")),
             Err(error) => (Hop::Cloud, error.code(), format!("{what}: {error}, {spent} ms")),
         };
+        let text = format!("{text}{mark}");
         self.note(device, Entry::new(self.clock.now(), hop, "result", code, &text));
         self.observer.count(what, code);
         result
@@ -182,6 +185,16 @@ async fn order(
 
 fn read_waiting(kind: &str) -> Option<Downlink> {
     (kind == KIND_UNBOUND).then_some(Downlink::Unbound)
+}
+
+/// Leaves room for the mark behind a text that the trace would cut.
+pub(super) fn cut(text: &str) -> &str {
+    const ROOM: usize = roadstead_core::limit::TRACE_TEXT_BYTES_MAX - 160;
+    let end = text.char_indices().map(|(n, _)| n).take_while(|n| *n <= ROOM).last();
+    match text.len() > ROOM {
+        true => &text[..end.unwrap_or(0)],
+        false => text,
+    }
 }
 
 /// Returns the line of the trace.

@@ -48,7 +48,7 @@ impl Services for Platform {
         size: usize,
         uplink: Uplink,
     ) -> BoxFuture<'static, Answer> {
-        let source = format!("{topic} {size} B");
+        let source = format!("{topic} {size} B{}", self.excerpt(&account, &uplink));
         let speaks_of_subs = matches!(&uplink, Uplink::SubDevices(SubDevices::Online(_)));
         Box::pin(async move {
             let answer = self.hear(&account, epoch, &source, uplink).await;

@@ -317,7 +317,7 @@ impl Platform {
         Ok(())
     }
 
-    async fn set_setting(
+    pub(super) async fn set_setting(
         &self,
         space: &SpaceId,
         id: &DeviceId,

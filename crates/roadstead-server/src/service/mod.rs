@@ -24,6 +24,7 @@ mod random;
 mod recent;
 mod recorder;
 mod registration;
+mod runlog;
 mod shadow;
 mod stranger;
 mod task;
@@ -58,6 +59,7 @@ pub use import::{
 pub use outbox::{Broadcast, Fanout, NewBroadcast, NewCommand, NewMessage};
 pub use product::{NewProduct, ProductPatch, import_model};
 pub use random::Random;
+pub use runlog::Outage;
 pub use shadow::{Desired, Wish};
 pub use stranger::Stranger;
 pub use task::Tasks;

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use roadstead_core::attempt::{Attempt, Mark, Outcome};
 use roadstead_core::limit::PAGE_ITEMS_MAX;
-use roadstead_core::port::{AttemptFilter, AttemptStore, StoreError, TraceStore};
+use roadstead_core::port::{
+    AttemptFilter, AttemptStore, Found, StoreError, TraceFilter, TraceStore,
+};
 use roadstead_core::trace::{Entries, Entry};
 use roadstead_core::{AttemptId, DeviceId, SpaceId, Timestamp};
 
@@ -40,6 +42,23 @@ impl TraceStore for Memory {
             .collect();
         entries.sort_by_key(|entry| entry.at);
         Ok(entries.split_off(entries.len().saturating_sub(limit as usize)))
+    }
+
+    async fn search_trace(&self, filter: &TraceFilter, limit: u32) -> Result<Found, StoreError> {
+        let state = self.lock();
+        let devices = state.trace.iter().filter(|(id, _)| {
+            filter.device.as_ref().is_none_or(|wanted| wanted == *id)
+                && state.devices.get(*id).is_some_and(|held| held.device.space == filter.space)
+        });
+        let mut hops = Vec::new();
+        for (id, entries) in devices {
+            // Newest first, also of those of one moment.
+            let fitting = entries.iter().rev().filter(|entry| filter.matches(entry));
+            hops.extend(fitting.map(|entry| (id.clone(), entry.clone())));
+        }
+        hops.sort_by_key(|(_, entry)| Reverse(entry.at));
+        hops.truncate(limit as usize);
+        Ok(Found { hops, complete: true })
     }
 
     async fn drop_trace(&self, before: Timestamp) -> Result<u32, StoreError> {

@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use roadstead_core::attempt::{Attempt, Mark, Outcome};
 use roadstead_core::limit::{ATTEMPT_LIFE, PAGE_ITEMS_MAX};
-use roadstead_core::port::{AttemptFilter, AttemptStore, StoreError, TraceStore};
+use roadstead_core::port::{
+    AttemptFilter, AttemptStore, Found, StoreError, TraceFilter, TraceStore,
+};
 use roadstead_core::trace::{Entries, Entry};
 use roadstead_core::{AttemptId, DeviceId, SpaceId, Timestamp, UserId};
 use rusqlite::{Connection, Row, params};
@@ -43,6 +45,17 @@ impl TraceStore for Sqlite {
         limit: u32,
     ) -> Result<Vec<Entry>, StoreError> {
         self.shared.telemetry.trace(device, since, until, limit as usize)
+    }
+
+    async fn search_trace(&self, filter: &TraceFilter, limit: u32) -> Result<Found, StoreError> {
+        let sql = "SELECT 1 FROM device d JOIN space s ON s.row = d.space
+                   WHERE d.id = ?1 AND s.id = ?2";
+        let is_of_space = |device: &DeviceId| {
+            let params = params![device.as_str(), filter.space.as_str()];
+            let found = self.shared.readers.with(|conn| one(conn, sql, params, |_| Ok(())))?;
+            Ok(found.is_some())
+        };
+        self.shared.telemetry.search(filter, limit as usize, is_of_space)
     }
 
     async fn drop_trace(&self, before: Timestamp) -> Result<u32, StoreError> {

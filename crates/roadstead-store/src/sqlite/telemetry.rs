@@ -38,6 +38,8 @@ const MEMORY_SEGMENTS: i64 = 2;
 /// Page cache of one day file, kB.
 const CACHE_KB: u32 = 512;
 
+mod search;
+
 type Days = BTreeMap<i64, HashMap<DeviceId, Segment>>;
 
 /// Buffered entries of one device and one day.

@@ -2,8 +2,8 @@
 
 use roadstead_core::attempt::{Mark, Outcome, Stage, Witness};
 use roadstead_core::limit::ATTEMPT_LIFE;
-use roadstead_core::port::{AttemptFilter, Store, StoreError};
-use roadstead_core::trace::{Entries, Entry, Hop};
+use roadstead_core::port::{AttemptFilter, Store, StoreError, TraceFilter};
+use roadstead_core::trace::{Category, Entries, Entry, Hop};
 use roadstead_core::{AttemptId, DeviceId, Timestamp};
 use serde_json::json;
 
@@ -67,6 +67,55 @@ pub(super) async fn trace_ranges_are_exclusive(store: &dyn Store) {
         store.append_trace(vec![of("each", entries)]).await.expect("append");
         let last = store.trace(&"each".into(), None, None, 1).await.expect("read");
         assert_eq!(last, [Entry { hop, ..whole.clone() }]);
+    }
+}
+
+pub(super) async fn trace_is_searched_by_space(store: &dyn Store) {
+    seed_devices(store, &["lamp", "plug"]).await;
+    let hop = |at, what: &str, code: &str| Entry::new(Timestamp(at), Hop::Up, what, code, "");
+    let of = |device: &str, entries| Entries { device: device.into(), entries };
+    store
+        .append_trace(vec![
+            of("lamp", vec![hop(10, "login", "ok"), hop(30, "report", "model.violation")]),
+            of("plug", vec![hop(20, "login", "ok"), hop(DAY_MS + 5, "command", "command.lost")]),
+            of("stranger", vec![hop(25, "login", "ok")]),
+        ])
+        .await
+        .expect("append");
+    store
+        .append_trace(vec![of("lamp", vec![hop(DAY_MS + 9, "logout", "session.lost")])])
+        .await
+        .expect("append");
+    let all = || TraceFilter::new("s".into());
+    let find = async |filter: TraceFilter, limit| {
+        let found = store.search_trace(&filter, limit).await.expect("search");
+        assert!(found.complete);
+        let shown = found.hops.iter().map(|(device, e)| format!("{device}/{}", e.what));
+        shown.collect::<Vec<_>>().join(" ")
+    };
+    let whole = "lamp/logout plug/command lamp/report plug/login lamp/login";
+    assert_eq!(find(all(), 9).await, whole);
+    assert_eq!(find(all(), 2).await, "lamp/logout plug/command");
+    assert_eq!(find(TraceFilter::new("other".into()), 9).await, "");
+    for (filter, expected) in [
+        (
+            TraceFilter { device: Some("lamp".into()), ..all() },
+            "lamp/logout lamp/report lamp/login",
+        ),
+        (
+            TraceFilter { category: Some(Category::Status), ..all() },
+            "lamp/logout plug/login lamp/login",
+        ),
+        (TraceFilter { failed: Some(true), ..all() }, "lamp/logout plug/command lamp/report"),
+        (TraceFilter { failed: Some(false), ..all() }, "plug/login lamp/login"),
+        (TraceFilter { whats: &["login"], ..all() }, "plug/login lamp/login"),
+        (
+            TraceFilter { since: Some(Timestamp(10)), until: Some(Timestamp(30)), ..all() },
+            "plug/login",
+        ),
+        (TraceFilter { since: Some(Timestamp(DAY_MS)), ..all() }, "lamp/logout plug/command"),
+    ] {
+        assert_eq!(find(filter.clone(), 9).await, expected, "{filter:?}");
     }
 }
 

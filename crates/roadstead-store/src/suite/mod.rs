@@ -95,7 +95,8 @@ cases! {
         spaces_do_not_bind_each_other unbinding_ends_everything guests_are_bounded
         transfer_keeps_guests bindings_are_paged;
     history:
-        trace_ranges_are_exclusive trace_days_are_dropped trace_of_a_report_is_kept
+        trace_ranges_are_exclusive trace_is_searched_by_space trace_days_are_dropped
+        trace_of_a_report_is_kept
         attempts_are_extended attempts_are_filtered overdue_attempts_end;
     mqtt:
         retained_messages_are_replaced parked_sessions_expire queues_are_ordered_and_bounded;
@@ -128,7 +129,8 @@ macro_rules! store_suite {
             bind_refusals_are_noted report_refusals_are_noted rebinding_follows_the_policy
             spaces_do_not_bind_each_other unbinding_ends_everything guests_are_bounded
             transfer_keeps_guests bindings_are_paged
-            trace_ranges_are_exclusive trace_days_are_dropped trace_of_a_report_is_kept
+            trace_ranges_are_exclusive trace_is_searched_by_space trace_days_are_dropped
+            trace_of_a_report_is_kept
             attempts_are_extended attempts_are_filtered overdue_attempts_end
             retained_messages_are_replaced parked_sessions_expire queues_are_ordered_and_bounded
             commands_queue_one_at_a_time commands_are_filtered_and_paged command_timers_fire_once

@@ -241,6 +241,44 @@ async fn diagnosis_says_what_happened_and_why() {
 }
 
 #[tokio::test]
+async fn the_run_log_and_the_message_trace_answer() {
+    let world = World::new().await;
+    world.furnish().await;
+    world.connect(answered(0, "ok", json!({}))).await;
+    let blink = json!({"command_name": "blink", "paras": {"times": 3}});
+    world.admin("POST", &format!("/devices/{LAMP}/commands"), blink).await;
+    let log = world.admin("GET", "/run-logs?category=command", Value::Null).await;
+    assert_eq!(log.status, 200, "{}", log.text);
+    let logs = log.body["logs"].as_array().expect("logs");
+    let shown: Vec<_> = logs.iter().map(|hop| hop["operation"].as_str().expect("text")).collect();
+    assert_eq!(shown, ["result", "command"], "newest first: {}", log.text);
+    assert_eq!(logs[0]["trace_id"], logs[1]["trace_id"]);
+    assert_eq!((&logs[0]["device_id"], &logs[0]["result"]), (&json!(LAMP), &json!("success")));
+    let none = world.admin("GET", "/run-logs?result=failure", Value::Null).await;
+    assert_eq!(none.body, json!({"logs": [], "complete": true}));
+    let first = world.admin("GET", "/run-logs?limit=1", Value::Null).await;
+    assert!(first.body["next_end_time"].is_string(), "{}", first.text);
+    for query in ["category=odd", "result=maybe", "start_time=x", "start_time=2&end_time=1"] {
+        let odd = world.admin("GET", &format!("/run-logs?{query}"), Value::Null).await;
+        assert_eq!((odd.status.as_u16(), &odd.body["code"]), (400, &json!("api.bad_request")));
+    }
+    let unknown = world.admin("GET", "/run-logs?device_id=nobody", Value::Null).await;
+    assert_eq!(unknown.status, 404);
+    let switch = format!("/devices/{LAMP}/message-trace");
+    let off = json!({"device_id": LAMP, "enabled": false});
+    assert_eq!(world.admin("GET", &switch, Value::Null).await.body, off);
+    let on = world.admin("PUT", &switch, json!({"minutes": 5})).await;
+    assert_eq!(on.body["end_time"], "2026-11-21T00:43:20.000Z", "{}", on.text);
+    assert_eq!(world.admin("GET", &switch, Value::Null).await.body, on.body);
+    assert_eq!(world.admin("PUT", &switch, json!({"minutes": 0})).await.status, 400);
+    assert_eq!(world.admin("DELETE", &switch, Value::Null).await.status, 204);
+    assert_eq!(world.admin("GET", &switch, Value::Null).await.body, off);
+    let outages = format!("/devices/{LAMP}/offline-analysis");
+    let outages = world.admin("GET", &outages, Value::Null).await;
+    assert_eq!(outages.body, json!({"device_id": LAMP, "count": 0, "outages": []}));
+}
+
+#[tokio::test]
 async fn reference_lists_are_complete() {
     let world = World::new().await;
     let errors = world.admin("GET", "/errors", Value::Null).await;

@@ -8,6 +8,7 @@ mod import;
 mod login;
 mod outbox;
 mod register;
+mod runlog;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use roadstead_core::command::queue::{Input, Policy};
 use roadstead_core::port::{
     BindQuery, BindReport, CommandFilter, DeviceFilter, Page, PresenceChange, Store, StoreError,
+    TraceFilter,
 };
 use roadstead_core::session::{Ending, Epoch, Presence};
 use roadstead_core::shadow::{Change, Expected, Values};
@@ -251,6 +252,11 @@ async fn look(store: &dyn Store) -> Vec<String> {
         let view = store.token(&digest(n)).await.expect("read");
         seen.push(format!("{:?}", view.map(|view| (view.token, view.binding.map(|b| b.user)))));
     }
+    let found = store.search_trace(&TraceFilter::new("s".into()), 500).await.expect("search");
+    let mut hops: Vec<String> = found.hops.iter().map(show).collect();
+    assert!(found.hops.windows(2).all(|pair| pair[0].1.at >= pair[1].1.at), "newest first");
+    hops.sort();
+    seen.push(show(hops));
     let page = Page { limit: 10, ..Page::default() };
     let list = store.devices(&"s".into(), &DeviceFilter::default(), &page).await.expect("list");
     seen.push(format!("{:?}", list.items.iter().map(|(d, p)| (&d.id, p)).collect::<Vec<_>>()));
