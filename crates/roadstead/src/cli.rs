@@ -49,6 +49,9 @@ pub(crate) enum Command {
     /// Commands to devices.
     #[command(subcommand)]
     Command(cmd::command::Command),
+    /// Messages to devices: opaque content, kept while they are away.
+    #[command(subcommand)]
+    Message(cmd::message::Message),
     /// Reported and desired state.
     #[command(subcommand)]
     Shadow(cmd::shadow::Shadow),
@@ -56,6 +59,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Attempt(cmd::attempt::Attempt),
     Trace(cmd::trace::Trace),
+    Runlog(cmd::runlog::Runlog),
     Why(cmd::why::Why),
     Errors(cmd::errors::Errors),
     /// Plays the phone: sign in, provision, bind, control.
@@ -76,9 +80,11 @@ impl Command {
             Self::User(command) => command.run(out),
             Self::Binding(command) => command.run(out),
             Self::Command(command) => command.run(out),
+            Self::Message(command) => command.run(out),
             Self::Shadow(command) => command.run(out),
             Self::Attempt(command) => command.run(out),
             Self::Trace(command) => command.run(out),
+            Self::Runlog(command) => command.run(out),
             Self::Why(command) => command.run(out),
             Self::Errors(command) => command.run(out),
             Self::App(command) => command.run(out),

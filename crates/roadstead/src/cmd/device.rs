@@ -58,6 +58,8 @@ pub(crate) enum Device {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Says when and why the sessions of a device ended, the latest first.
+    OfflineAnalysis(super::device_offline::OfflineAnalysis),
     /// Lets a frozen device log in again.
     Thaw {
         /// Device id.
@@ -153,6 +155,7 @@ impl Device {
                 let properties = object(&properties, None)?;
                 block_on(set_properties(out, server, device, service, properties))
             }
+            Self::OfflineAnalysis(analysis) => analysis.run(out),
             Self::Run(run) => run.run(out),
         }
     }

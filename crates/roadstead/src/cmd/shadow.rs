@@ -28,6 +28,26 @@ pub(crate) enum Shadow {
         /// Service of the thing model; the first one when missing.
         #[arg(long)]
         service: Option<String>,
+        /// Refuse when the service has another version by now.
+        #[arg(long, value_name = "VERSION")]
+        if_version: Option<u64>,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Takes every wish for a service back.
+    Clear {
+        /// Device id.
+        device: String,
+        /// Service of the thing model; the first one when missing.
+        #[arg(long)]
+        service: Option<String>,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Forgets what the device reported and what is wished for.
+    Delete {
+        /// Device id.
+        device: String,
         #[command(flatten)]
         server: ServerArgs,
     },
@@ -37,10 +57,19 @@ impl Shadow {
     pub(crate) fn run(self, out: &Out) -> Result<()> {
         match self {
             Self::Show { device, server } => block_on(show(out, server, device)),
-            Self::Desire { device, properties, service, server } => {
+            Self::Desire { device, properties, service, if_version, server } => {
                 let wish = Value::Object(object(&properties, None)?);
-                block_on(desire(out, server, device, service, wish))
+                block_on(desire(out, server, device, service, (wish, if_version)))
             }
+            Self::Clear { device, service, server } => {
+                block_on(desire(out, server, device, service, (json!({}), None)))
+            }
+            Self::Delete { device, server } => block_on(async {
+                let client = Client::connect(&server).await?;
+                client.delete(&path(&device)).await?;
+                let deleted = json!({ "device_id": device, "deleted": true });
+                out.answer(&deleted, |_| "Forgot the shadow.\n".to_owned())
+            }),
         }
     }
 }
@@ -56,14 +85,17 @@ async fn desire(
     server: ServerArgs,
     device: String,
     service: Option<String>,
-    wish: Value,
+    (wish, version): (Value, Option<u64>),
 ) -> Result<()> {
     let client = Client::connect(&server).await?;
     let service = match service {
         Some(service) => service,
         None => first_service(&client, &device).await?,
     };
-    let body = json!({ "shadow": [{ "service_id": service, "desired": wish }] });
+    let mut body = json!({ "shadow": [{ "service_id": service, "desired": wish }] });
+    if let Some(version) = version {
+        body["shadow"][0]["version"] = version.into();
+    }
     let shadow = client.put(&path(&device), &body).await?;
     print(out, &shadow)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{block_on, cell};
@@ -15,11 +15,15 @@ const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
 /// Entries read per question.
 const ENTRIES: &str = "200";
 
-/// Shows every hop of one device.
+/// Shows every hop of one device, or switches its message trace.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Trace {
+    #[command(subcommand)]
+    switch: Option<Switch>,
     /// Device id.
-    device: String,
+    #[arg(required = true)]
+    device: Option<String>,
     /// Keep showing new hops until Ctrl-C.
     #[arg(long)]
     follow: bool,
@@ -27,22 +31,81 @@ pub(crate) struct Trace {
     server: ServerArgs,
 }
 
+/// The message trace: while it is on, hops carry excerpts of what was said.
+#[derive(Subcommand, Debug)]
+enum Switch {
+    /// Switches the message trace of a device on for a time.
+    Start {
+        /// Device id.
+        device: String,
+        /// How long, 1 to 1440.
+        #[arg(long, default_value_t = 30)]
+        minutes: u64,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Switches the message trace of a device off.
+    Stop {
+        /// Device id.
+        device: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Says whether the message trace of a device is on.
+    Show {
+        /// Device id.
+        device: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+impl Switch {
+    fn run(self, out: &Out) -> Result<()> {
+        let path = |device: &str| format!("/devices/{device}/message-trace");
+        let state = block_on(async {
+            match self {
+                Self::Start { device, minutes, server } => {
+                    let client = Client::connect(&server).await?;
+                    client.put(&path(&device), &json!({ "minutes": minutes })).await
+                }
+                Self::Stop { device, server } => {
+                    let client = Client::connect(&server).await?;
+                    client.delete(&path(&device)).await?;
+                    client.get(&path(&device), &[]).await
+                }
+                Self::Show { device, server } => {
+                    let client = Client::connect(&server).await?;
+                    client.get(&path(&device), &[]).await
+                }
+            }
+        })?;
+        out.answer(&state, |_| match state["enabled"].as_bool() {
+            Some(true) => format!("The message trace is on until {}\n", cell(&state["end_time"])),
+            _ => "The message trace is off.\n".to_owned(),
+        })
+    }
+}
+
 impl Trace {
     pub(crate) fn run(self, out: &Out) -> Result<()> {
+        if let Some(switch) = self.switch {
+            return switch.run(out);
+        }
+        let device = self.device.unwrap_or_default();
         block_on(async {
             let client = Client::connect(&self.server).await?;
-            let entries = read(&client, &self.device, None).await?;
+            let entries = read(&client, &device, None).await?;
             if !self.follow {
-                return out.answer(
-                    &json!({ "device_id": self.device, "entries": entries }),
-                    |out| match entries.is_empty() {
+                return out.answer(&json!({ "device_id": device, "entries": entries }), |out| {
+                    match entries.is_empty() {
                         true => "Nothing was heard of this device yet.\n".to_owned(),
                         false => entries.iter().map(|entry| line(out, entry)).collect(),
-                    },
-                );
+                    }
+                });
             }
             tokio::select! {
-                result = follow(out, &client, &self.device, entries) => result,
+                result = follow(out, &client, &device, entries) => result,
                 () = super::stop_signal() => Ok(()),
             }
         })

@@ -55,6 +55,11 @@ fn products_as_files() {
 }
 
 #[test]
+fn messages_commands_and_their_history() {
+    golden("downlink");
+}
+
+#[test]
 fn a_closed_pipe_ends_quietly() {
     use std::process::{Command, Stdio};
 

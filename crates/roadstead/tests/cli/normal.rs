@@ -9,6 +9,7 @@ pub(crate) fn normalise(text: &str, folder: &Path) -> String {
     let text = text.replace(env!("CARGO_PKG_VERSION"), "[VERSION]");
     let text = replace(&text, "127.0.0.1:", digits, "127.0.0.1:[PORT]");
     let text = replace_word(&text, is_date, "[DATE]");
+    let text = replace_word(&text, is_mark, "#[TRACE]");
     let text = replace_word(&text, |word| word.len() == 32 && is_hex(word), "[ID]");
     ago(&text).lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
@@ -57,6 +58,11 @@ fn is_date(word: &str) -> bool {
             .strip_suffix('Z')
             .and_then(|word| word.split_once('T'))
             .is_some_and(|(day, time)| day.chars().all(plain) && time.chars().all(plain))
+}
+
+/// What ties the hops of one message together.
+fn is_mark(word: &str) -> bool {
+    word.strip_prefix('#').is_some_and(|id| id.len() == 8 && is_hex(id))
 }
 
 fn is_hex(word: &str) -> bool {

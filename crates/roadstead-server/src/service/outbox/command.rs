@@ -49,7 +49,10 @@ impl Platform {
         new: NewCommand,
     ) -> Result<Command, Error> {
         let account = self.account_in(space, device).await?;
-        let command = self.checked_command(&account.product.model, device, new)?;
+        let checked = self.checked_command(&account.product.model, device, new);
+        let command = checked.inspect_err(|error| {
+            self.note_step(device, WHAT, error.code(), &error.to_string());
+        })?;
         let is_reachable = self.link_of(&account).await?.is_some();
         if command.strategy == Strategy::Immediately && !is_reachable {
             let text = format!("{} {}: not on line", command.id, command.command);

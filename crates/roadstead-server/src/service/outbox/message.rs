@@ -60,7 +60,9 @@ impl Platform {
         new: NewMessage,
     ) -> Result<Message, Error> {
         let account = self.account_in(space, device).await?;
-        let message = self.checked_message(device, new)?;
+        let message = self.checked_message(device, new).inspect_err(|error| {
+            self.note_step(device, WHAT, error.code(), &error.to_string());
+        })?;
         let pending_max = self.config.downlink.messages_pending_max;
         let key: Key = (device.clone(), Lane::Messages);
         let id = message.id.clone();

@@ -19,6 +19,9 @@ use crate::sqlite::error::OrEngine;
 /// Segments that one search decodes.
 const SEGMENTS_MAX: usize = 100_000;
 
+/// What memory has, by day; of one device the younger segment first.
+type Buffered = BTreeMap<i64, Vec<(DeviceId, Segment)>>;
+
 /// A search on its way.
 struct Search<'a> {
     filter: &'a TraceFilter,
@@ -59,13 +62,10 @@ impl Telemetry {
     }
 
     /// Copies what memory has, and says up to where the files have the rest.
-    fn buffered(
-        &self,
-        filter: &TraceFilter,
-    ) -> (BTreeMap<i64, Vec<(DeviceId, Segment)>>, Vec<i64>, i64) {
+    fn buffered(&self, filter: &TraceFilter) -> (Buffered, Vec<i64>, i64) {
         let range = Range { since: filter.since, until: filter.until };
         let buffer = self.buffer.lock();
-        let mut memory: BTreeMap<i64, Vec<(DeviceId, Segment)>> = BTreeMap::new();
+        let mut memory = Buffered::new();
         // The younger ones first: of one moment the later hop comes first.
         for days in [&buffer.filling, &*buffer.flushing] {
             for (day, devices) in days {
