@@ -192,6 +192,9 @@ mod tests {
             info: Map::new(),
             created_at: Timestamp(0),
             activated_at: None,
+            access: Access::default(),
+            tags: Tags::new(),
+            number: 0,
         }
     }
 
