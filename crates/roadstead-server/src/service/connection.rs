@@ -63,9 +63,10 @@ impl Services for Platform {
         self.sub_account_of(gateway, device).await
     }
 
-    async fn pending(self: Arc<Self>, device: &DeviceId) -> Vec<(u64, Downlink)> {
+    async fn pending(self: Arc<Self>, account: &Account, epoch: Epoch) -> Vec<(u64, Downlink)> {
+        let device = &account.device.id;
         self.device_ready(device);
-        if let Err(error) = self.push_desired(device).await {
+        if let Err(error) = self.push_desired(account, epoch).await {
             tracing::warn!(%error, %device, "sending what is desired of a device");
         }
         self.waiting(device).await

@@ -272,6 +272,7 @@ impl Platform {
     pub(super) async fn log_out(&self, account: &Account, epoch: Epoch, ending: Ending) {
         let now = self.clock.now();
         let device = &account.device.id;
+        self.outbox.leave(device, epoch);
         let mut changes = Vec::new();
         match self.store.presence(device).await {
             // A newer session has taken over: its presence stands.

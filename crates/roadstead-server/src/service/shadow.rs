@@ -10,9 +10,11 @@ use roadstead_core::exchange::Downlink;
 use roadstead_core::limit::ID_BYTES_MAX;
 use roadstead_core::port::StoreError;
 use roadstead_core::product::Product;
+use roadstead_core::session::Epoch;
 use roadstead_core::shadow::{Change, Expected, Values};
 use roadstead_core::trace::{Entry, Hop};
 use roadstead_core::{DeviceId, Map, SpaceId, Timestamp, Value};
+use roadstead_dialects::cloud::Account;
 
 use super::command::show;
 use super::model::check_set;
@@ -130,12 +132,19 @@ impl Platform {
         });
     }
 
-    /// Sends what is desired of a device to one whose vendor expects that after a log-in.
-    pub(super) async fn push_desired(self: &Arc<Self>, device: &DeviceId) -> Result<(), Error> {
-        let Some(known) = self.store.device(device).await? else { return Ok(()) };
-        let account = self.account_in(&known.space, device).await?;
+    /// Sends what is desired of a device to one whose vendor expects that after a log-in; once per
+    /// session, however often the device subscribes.
+    pub(super) async fn push_desired(
+        self: &Arc<Self>,
+        account: &Account,
+        epoch: Epoch,
+    ) -> Result<(), Error> {
         let cloud = self.cloud(&account.product.dialect);
         if !cloud.is_some_and(|cloud| cloud.pushes_desired()) {
+            return Ok(());
+        }
+        let device = &account.device.id;
+        if !self.outbox.is_first_of(device, epoch) {
             return Ok(());
         }
         let shadow = self.store.shadow(device).await?;
@@ -144,7 +153,7 @@ impl Platform {
             properties.retain(|key, value| state.reported.properties.get(key) != Some(value));
             (!properties.is_empty()).then_some(Downlink::SetProperties { service, properties })
         });
-        self.push_wishes(&known.space, device, services.collect());
+        self.push_wishes(&account.device.space, device, services.collect());
         Ok(())
     }
 

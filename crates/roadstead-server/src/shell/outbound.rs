@@ -305,9 +305,9 @@ impl Connection {
     /// Fetches what waited for the device.
     pub(super) fn fetch_waiting(&mut self) {
         let services = self.shared.services.clone();
-        let device = self.account.device.id.clone();
+        let (account, epoch) = (self.account.clone(), self.epoch);
         let side = self.side.get_or_insert_default();
-        side.fetch = Some(Box::pin(async move { services.pending(&device).await }));
+        side.fetch = Some(Box::pin(async move { services.pending(&account, epoch).await }));
     }
 
     fn confirm(&mut self, sequence: u64) {

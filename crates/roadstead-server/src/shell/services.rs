@@ -84,7 +84,7 @@ pub trait Services: Send + Sync + 'static {
 
     /// The device can take messages now: it logged in, or subscribed. Returns what waited for it:
     /// sequence number and request.
-    async fn pending(self: Arc<Self>, device: &DeviceId) -> Vec<(u64, Downlink)>;
+    async fn pending(self: Arc<Self>, account: &Account, epoch: Epoch) -> Vec<(u64, Downlink)>;
 
     /// Notes that a waiting request was delivered.
     async fn delivered(&self, device: &DeviceId, sequence: u64);

@@ -75,6 +75,28 @@ async fn an_answer_resolves_its_own_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_acknowledgement_is_told_before_the_answer() {
+    let world = World::new().await;
+    let mut lamp = listening(&world).await;
+    let (result, mut waiting) = oneshot::channel();
+    let (told, mut acked) = oneshot::channel();
+    let (account, request) = (account(NODE, None), set(1));
+    let order = Order::Downlink { account, request, deadline_ms: 5_000, result, acked: Some(told) };
+    let link = world.shared.directory.find(&device()).expect("on line");
+    assert!(link.send(order).is_ok());
+    let message = lamp.next_publish().await;
+    let is_acked = message.qos == QoS::AtLeastOnce;
+    if is_acked {
+        assert!(acked.try_recv().is_err(), "sent is not acknowledged");
+        lamp.puback(&message).await;
+    }
+    assert_eq!((&mut acked).await, Ok(()));
+    assert!(waiting.try_recv().is_err(), "acknowledged is not answered");
+    reply(&mut lamp, &token(&message), 1).await;
+    assert!(matches!(waiting.await, Ok(Ok(Outcome::Answered(_)))));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deaf_device_is_said_to_be_deaf() {
     let world = World::new().await;
     let mut lamp = world.lamp().await;

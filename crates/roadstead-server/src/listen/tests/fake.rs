@@ -205,7 +205,7 @@ impl Services for Fake {
         is_attached.then_some(found).ok_or("subdevice.not_attached")
     }
 
-    async fn pending(self: Arc<Self>, _device: &DeviceId) -> Vec<(u64, Downlink)> {
+    async fn pending(self: Arc<Self>, _: &Account, _: Epoch) -> Vec<(u64, Downlink)> {
         tokio::task::yield_now().await;
         self.waiting.lock().clone()
     }

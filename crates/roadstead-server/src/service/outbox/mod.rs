@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use roadstead_core::command::queue::Policy;
+use roadstead_core::session::Epoch;
 use roadstead_core::trace::{Entry, Hop};
 use roadstead_core::{Code, DeviceId, Timestamp};
 use tokio::sync::{Notify, oneshot};
@@ -72,11 +73,26 @@ pub(super) struct Outbox {
     retries: Mutex<Vec<(Timestamp, Key)>>,
     /// Creators that wait for first news, by queue and id.
     watchers: Mutex<Watchers>,
+    /// Sessions to which what is desired was sent.
+    pushed: Mutex<HashMap<DeviceId, Epoch>>,
     /// Free topics, once there are listeners.
     fanout: OnceLock<Arc<dyn Fanout>>,
 }
 
 impl Outbox {
+    /// Notes a session; false when it was noted before.
+    pub(super) fn is_first_of(&self, device: &DeviceId, epoch: Epoch) -> bool {
+        self.pushed.lock().insert(device.clone(), epoch) != Some(epoch)
+    }
+
+    /// Forgets a session that ended.
+    pub(super) fn leave(&self, device: &DeviceId, epoch: Epoch) {
+        let mut pushed = self.pushed.lock();
+        if pushed.get(device) == Some(&epoch) {
+            pushed.remove(device);
+        }
+    }
+
     fn watch(&self, key: &Key, id: &str) -> oneshot::Receiver<()> {
         let (news, watcher) = oneshot::channel();
         self.watchers.lock().insert((key.clone(), id.into()), news);

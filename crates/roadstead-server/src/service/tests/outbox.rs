@@ -106,7 +106,7 @@ impl Bench {
         let (orders, taken) = mpsc::unbounded_channel();
         let line = Arc::new(Line { orders, taken: Mutex::new(taken) });
         assert!(self.world.platform.directory.enter(&self.lamp, login.epoch, line.clone()));
-        self.world.platform.clone().pending(&self.lamp).await;
+        self.world.platform.clone().pending(&login.account, login.epoch).await;
         (login, line)
     }
 
@@ -455,6 +455,19 @@ async fn a_delayed_command_whose_connection_was_lost_is_sent_again() {
     let (_, line) = bench.arrive().await;
     line.next().await.answer(0);
     assert_eq!(bench.status(&id).await, Status::Successful);
+}
+
+#[tokio::test]
+async fn what_is_desired_is_sent_once_per_session() {
+    let outbox = crate::service::outbox::Outbox::default();
+    let lamp = DeviceId::from(LAMP);
+    assert!(outbox.is_first_of(&lamp, Epoch(1)));
+    assert!(!outbox.is_first_of(&lamp, Epoch(1)), "however often it subscribes");
+    assert!(outbox.is_first_of(&lamp, Epoch(2)), "it is back");
+    outbox.leave(&lamp, Epoch(1));
+    assert!(!outbox.is_first_of(&lamp, Epoch(2)), "an older session ended late");
+    outbox.leave(&lamp, Epoch(2));
+    assert!(outbox.is_first_of(&lamp, Epoch(2)), "and nothing is remembered for ever");
 }
 
 #[tokio::test(start_paused = true)]
