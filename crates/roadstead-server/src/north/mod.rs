@@ -25,6 +25,7 @@ mod probe;
 mod product;
 mod reference;
 mod runlog;
+mod setting;
 mod shadow;
 mod space;
 #[cfg(test)]
@@ -84,6 +85,7 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Platform>> {
         .merge(async_command::routes())
         .merge(message::routes())
         .merge(shadow::routes())
+        .merge(setting::routes())
         .merge(diagnosis::routes())
         .merge(runlog::routes())
         .merge(attempt::routes())

@@ -7,7 +7,7 @@ use super::device_run::Run;
 use super::shadow::first_service;
 use super::{Pair, SecretArg, block_on, cell, fields, object};
 use crate::client::{Client, ServerArgs};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::output::{Out, Table, Tone};
 
 /// Devices: registered ones on a server, or a virtual one on this machine.
@@ -74,6 +74,25 @@ pub(crate) enum Device {
         /// The secret; a random one when missing.
         #[arg(long)]
         secret: Option<SecretArg>,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Sets how much a device logs and uploads; it learns it now or when it asks.
+    LogLevel {
+        /// Device id.
+        device: String,
+        /// 0 off, 1 error, 2 warning, 3 information, 4 debug.
+        #[arg(value_parser = clap::value_parser!(u8).range(0..=4))]
+        level: u8,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Sets the remote configuration of a device; it learns it now or when it asks.
+    Config {
+        /// Device id.
+        device: String,
+        /// JSON that the firmware understands.
+        config: String,
         #[command(flatten)]
         server: ServerArgs,
     },
@@ -144,6 +163,15 @@ impl Device {
             Self::Delete { device, server } => block_on(delete(out, server, device)),
             Self::Freeze { device, server } => block_on(act(out, server, device, "freeze")),
             Self::Thaw { device, server } => block_on(act(out, server, device, "unfreeze")),
+            Self::LogLevel { device, level, server } => {
+                let body = json!({ "level": level });
+                block_on(put(out, server, device, "log-level", body))
+            }
+            Self::Config { device, config, server } => {
+                let config: Value = serde_json::from_str(&config)
+                    .map_err(|error| Failure::Usage(format!("The config is no JSON: {error}.")))?;
+                block_on(put(out, server, device, "config", json!({ "config": config })))
+            }
             Self::ResetSecret { device, secret, server } => {
                 block_on(reset_secret(out, server, device, secret))
             }
@@ -277,6 +305,12 @@ async fn act(out: &Out, server: ServerArgs, device: String, action: &str) -> Res
         "freeze" => format!("Froze device `{device}`. `roadstead device thaw` lets it back in.\n"),
         _ => format!("Thawed device `{device}`; it may log in again.\n"),
     })
+}
+
+async fn put(out: &Out, server: ServerArgs, device: String, what: &str, body: Value) -> Result<()> {
+    let client = Client::connect(&server).await?;
+    let answer = client.put(&format!("{}/{what}", path(&device)), &body).await?;
+    out.answer(&answer, |_| format!("Set the {what} of device `{device}`.\n"))
 }
 
 async fn reset_secret(

@@ -171,6 +171,10 @@ impl<'a> Names<'a> {
     }
 }
 
+/// QoS of answers: 0 as in the recordings. The multi-threaded gateway of SDK 3.1.5 runs into its
+/// write time-out (-605) when it has to acknowledge the answer it is waiting for.
+const ANSWER_QOS: u8 = 0;
+
 /// Writes the answer to `ty`: one message per device.
 pub(super) fn reply(
     topic: Topic<'_>,
@@ -181,7 +185,7 @@ pub(super) fn reply(
 ) {
     let mut push = |product_id: &str, device_name: &str, result: i32| {
         let devices = Vec::from([Outcome { result, product_id, device_name }]);
-        out.push(message(topic, &Envelope { ty, payload: Devices { devices } }, 1));
+        out.push(message(topic, &Envelope { ty, payload: Devices { devices } }, ANSWER_QOS));
     };
     let asked = || token.split(',').filter_map(|name| name.split_once('/'));
     match answer {
@@ -204,7 +208,8 @@ pub(super) fn reply(
 /// Writes the list of attached devices, in as many messages as the firmware's buffer needs.
 pub(super) fn list(topic: Topic<'_>, answer: &Answer, out: &mut Vec<Message>) {
     let ty = "describe_sub_devices";
-    let write = |devices| message(topic, &Envelope { ty, payload: Devices { devices } }, 1);
+    let write =
+        |devices| message(topic, &Envelope { ty, payload: Devices { devices } }, ANSWER_QOS);
     let mut page: Vec<Names<'_>> = Vec::new();
     let attached: &[_] = if let Answer::SubDevices(results) = answer { results } else { &[] };
     let empty = packet_bytes(&write(Vec::new()));
