@@ -13,10 +13,11 @@ mod template;
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{SpaceId, Timestamp};
+use crate::{DeviceId, SpaceId, Timestamp};
 
 pub use policy::{Action, Effect, Policy, PolicyError, Statement, Target, TargetKind, Verdict};
 pub use template::{Plan, Template, TemplateBody, TemplateError};
@@ -44,25 +45,12 @@ pub struct Authority {
     pub provision: bool,
     /// Id of the template.
     pub template: Option<Box<str>>,
-    /// What the API keeps and shows about revocation lists; not looked at by log-ins.
-    pub ocsp: Ocsp,
     /// Begin of its life.
     pub effective_at: Timestamp,
     /// End of its life.
     pub expires_at: Timestamp,
     /// When it was uploaded.
     pub created_at: Timestamp,
-}
-
-/// On-line status settings of an authority, kept for the API.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ocsp {
-    /// Asked for.
-    pub enable: bool,
-    /// Over TLS.
-    pub ssl_enable: bool,
-    /// The authority of the responder.
-    pub server_ca: Option<Box<str>>,
 }
 
 /// A device certificate that a verified authority signed and a device has logged in with.
@@ -82,11 +70,16 @@ pub struct DeviceCertificate {
     pub authority: Box<str>,
     /// An inactive certificate lets nobody in.
     pub active: bool,
+    /// Devices that logged in with it, oldest first; at most [`CERTIFICATE_DEVICES_MAX`].
+    pub devices: Vec<DeviceId>,
     /// End of its life.
     pub expires_at: Timestamp,
     /// When it was seen first.
     pub created_at: Timestamp,
 }
+
+/// Devices of one certificate that are remembered; usually there is one.
+pub const CERTIFICATE_DEVICES_MAX: usize = 100;
 
 /// Which kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -217,6 +217,12 @@ pub struct App {
 pub struct Quota {
     /// Products of a space.
     pub products: u64,
+    /// Certificate authorities of a space.
+    pub authorities: u64,
+    /// Device policies of a space.
+    pub policies: u64,
+    /// Provisioning templates of a space.
+    pub templates: u64,
 }
 
 fn loopback(port: u16) -> Address {
@@ -324,7 +330,7 @@ impl Default for North {
 
 impl Default for Quota {
     fn default() -> Self {
-        Self { products: 1000 }
+        Self { products: 1000, authorities: 100, policies: 50, templates: 10 }
     }
 }
 

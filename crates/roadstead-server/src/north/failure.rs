@@ -85,6 +85,8 @@ static TABLE: &[(Code, Wire)] = &[
     row("bind.other_device",       409, "IOTDA.014927", 409),
     row("bind.other_space",        403, "IOTDA.014928", 403),
     row("bind.unknown_token",      404, "IOTDA.014929", 404),
+    row("certificate.invalid",     400, "IOTDA.014951", 400),
+    row("certificate.proof",       400, "IOTDA.014952", 400),
     row("command.busy",            429, "IOTDA.021101", 429),
     row("command.expired",     409, "IOTDA.014916", 409),
     row("command.lost",            409, "IOTDA.014911", 409),

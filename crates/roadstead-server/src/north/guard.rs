@@ -13,6 +13,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::Method;
 use roadstead_core::SpaceId;
+use roadstead_core::trust::TrustKind;
 use roadstead_core::user::Role;
 use serde_json::Value;
 
@@ -91,6 +92,12 @@ impl Guard {
         } else if let Some(id) = find("product_id") {
             let product = store.product(&id.into()).await?;
             caller.space = product.map_or(caller.space, |product| product.space.clone());
+        } else if let Some((kinds, id)) = trust_id(&find) {
+            for kind in kinds {
+                if let Some(object) = store.trust(*kind, id).await? {
+                    caller.space = object.space().clone();
+                }
+            }
         }
         Ok(caller)
     }
@@ -105,6 +112,18 @@ impl Guard {
         };
         Ok(self.default_space.get_or_init(|| default.id) == space)
     }
+}
+
+/// Returns the object of trust that a path names, with the kinds it may have.
+fn trust_id<'a>(
+    find: &impl Fn(&str) -> Option<&'a str>,
+) -> Option<(&'static [TrustKind], &'a str)> {
+    let names: [(&str, &[TrustKind]); 3] = [
+        ("certificate_id", &[TrustKind::Authority, TrustKind::Certificate]),
+        ("policy_id", &[TrustKind::Policy]),
+        ("template_id", &[TrustKind::Template]),
+    ];
+    names.into_iter().find_map(|(name, kinds)| Some((kinds, find(name)?)))
 }
 
 fn rule(operation: &Value) -> Option<Rule> {

@@ -11,6 +11,7 @@ mod async_command;
 mod attempt;
 mod auth;
 mod binding;
+mod certificate;
 mod command;
 mod device;
 mod diagnosis;
@@ -21,6 +22,7 @@ pub(crate) mod guard;
 mod message;
 mod model_file;
 mod multipart;
+mod policy;
 mod probe;
 mod product;
 mod reference;
@@ -28,6 +30,7 @@ mod runlog;
 mod setting;
 mod shadow;
 mod space;
+mod template;
 #[cfg(test)]
 mod tests;
 mod user;
@@ -80,6 +83,9 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Platform>> {
         .merge(auth::routes())
         .merge(product::routes())
         .merge(model_file::routes())
+        .merge(certificate::routes())
+        .merge(policy::routes())
+        .merge(template::routes())
         .merge(device::routes())
         .merge(command::routes())
         .merge(async_command::routes())

@@ -7,8 +7,9 @@ use futures_util::future::BoxFuture;
 use roadstead_core::exchange::{Answer, Downlink, SubDevice, SubDevices, Uplink};
 use roadstead_core::session::{Ending, Epoch};
 use roadstead_core::trace::Entry;
+use roadstead_core::trust::Action;
 use roadstead_core::{Code, DeviceId, Secret};
-use roadstead_dialects::cloud::{Account, Claim, Hello, Refusal};
+use roadstead_dialects::cloud::{Account, Claim, Hello, Refusal, Vouched};
 
 use super::Platform;
 use crate::shell::{Login, Peer, Services};
@@ -30,6 +31,14 @@ impl Services for Platform {
                 }
             }
         })
+    }
+
+    fn vouch(&self, chain: &[Vec<u8>]) -> Option<Box<Vouched>> {
+        self.vouch_for(chain)
+    }
+
+    fn permits(&self, account: &Account, action: Action, topic: &str) -> bool {
+        self.is_permitted(account, action, topic)
     }
 
     async fn login(&self, hello: Hello<'_>, peer: &Peer) -> Result<Login, (Refusal, u8)> {

@@ -278,6 +278,7 @@ impl Platform {
     pub async fn delete_device(&self, space: &SpaceId, id: &DeviceId) -> Result<(), Error> {
         self.device_in(space, id).await?;
         self.store.delete_device(id).await?;
+        self.forget_device(id).await;
         self.revoke(id);
         Ok(())
     }

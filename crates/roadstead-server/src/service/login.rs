@@ -18,6 +18,7 @@ use roadstead_core::trace::{Entries, Entry, Hop};
 use roadstead_core::{Code, Timestamp};
 use roadstead_dialects::cloud::{Account, Claim, Cloud, Hello, Refusal};
 
+use super::authority::without_strangers;
 use super::{Platform, Stranger};
 use crate::shell::{Login, Peer};
 
@@ -81,7 +82,13 @@ impl Platform {
                     continue;
                 }
             };
-            let account = match self.load_claim(dialect, &claim).await {
+            let mut loaded = self.load_claim(dialect, &claim).await;
+            if loaded.as_ref().is_err_and(|refusal| refusal.code == "auth.unknown_device")
+                && let Some(made) = self.self_register(dialect, hello, &claim).await
+            {
+                loaded = made;
+            }
+            let account = match loaded {
                 Ok(account) => account,
                 Err(refusal) => {
                     let decisive = refusal.code != "auth.unknown_product";
@@ -97,7 +104,13 @@ impl Platform {
                 let refusal = Refusal::new("auth.frozen", "an operator froze the device");
                 return Err(refused(Some(claim), Some(account), refusal));
             }
-            return match cloud.admit(hello, &account, now) {
+            let stripped = without_strangers(hello.tls, &account.device.space);
+            let hello = Hello { tls: stripped.as_ref().unwrap_or(hello.tls), ..*hello };
+            let admitted = match cloud.admit(&hello, &account, now) {
+                Ok(()) => self.note_certificate(&hello, &account).await,
+                Err(refusal) => Err(refusal),
+            };
+            return match admitted {
                 Ok(()) => Ok((cloud, account)),
                 Err(refusal) => Err(refused(Some(claim), Some(account), refusal)),
             };

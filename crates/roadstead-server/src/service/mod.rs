@@ -6,6 +6,7 @@
 //! (`Recent`) is bounded by a limit with a name and may be forgotten without harm.
 
 mod attempt;
+mod authority;
 mod binding;
 mod certificate;
 mod command;
@@ -19,6 +20,7 @@ mod model;
 pub mod model_file;
 mod outbox;
 mod password;
+mod policy;
 mod product;
 mod random;
 mod recent;
@@ -28,9 +30,11 @@ mod runlog;
 mod shadow;
 mod stranger;
 mod task;
+mod template;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod trust;
 mod uplink;
 mod user;
 mod why;
@@ -49,6 +53,7 @@ use crate::config::Config;
 use crate::directory::Directory;
 
 pub use attempt::PhoneMark;
+pub use authority::AuthorityPatch;
 pub use binding::{NewToken, TokenProgress, TokenStatus};
 pub use certificate::{CertificateIssuer, IssueError, Issued};
 pub use device::{DeviceView, NewDevice};
@@ -57,6 +62,7 @@ pub use import::{
     Counts, Fleet, FleetCheck, FleetDevice, FleetProduct, FleetReport, RowError, Works,
 };
 pub use outbox::{Broadcast, Fanout, NewBroadcast, NewCommand, NewMessage};
+pub use policy::FailedTarget;
 pub use product::{NewProduct, ProductPatch, import_model};
 pub use random::Random;
 pub use runlog::Outage;
@@ -136,6 +142,10 @@ pub struct Platform {
     refused: Mutex<Recent<DeviceId, Refusals>>,
     /// Held while a product is checked against the others and kept.
     product_gate: tokio::sync::Mutex<()>,
+    /// The same for objects of trust.
+    trust_gate: tokio::sync::Mutex<()>,
+    authorities: authority::Authorities,
+    policies: policy::Policies,
 }
 
 impl Platform {
@@ -153,6 +163,9 @@ impl Platform {
             replays: Mutex::new(Recent::new(REPLAYS_MAX, registration::REPLAY_LIFE)),
             refused: Mutex::new(Recent::new(REFUSED_MAX, login::REFUSALS_KEPT)),
             product_gate: tokio::sync::Mutex::new(()),
+            trust_gate: tokio::sync::Mutex::new(()),
+            authorities: authority::Authorities::default(),
+            policies: policy::Policies::default(),
             store,
             directory,
             clouds,

@@ -6,6 +6,7 @@ use roadstead_core::limit::{MODEL_BYTES_MAX, PAGE_ITEMS_MAX};
 use roadstead_core::port::{DeviceFilter, Listing, Page, StoreError, marker};
 use roadstead_core::product::{Auth, Model, Product, Property, Rebind, Registration, Service};
 use roadstead_core::shadow::{Change, Values};
+use roadstead_core::trust::{Target, TargetKind};
 use roadstead_core::{Map, ProductId, Secret, SpaceId, Timestamp, Value};
 use roadstead_dialects::cloud::Account;
 use roadstead_dialects::{Problem, SecretKind};
@@ -159,7 +160,9 @@ impl Platform {
     /// `api.not_found`, `api.conflict` while it has devices.
     pub async fn delete_product(&self, space: &SpaceId, id: &ProductId) -> Result<(), Error> {
         self.product(space, id).await?;
-        Ok(self.store.delete_product(id).await?)
+        self.store.delete_product(id).await?;
+        let target = Target { kind: TargetKind::Product, id: id.as_str().into() };
+        Ok(self.forget_target(&target).await?)
     }
 
     /// Tells every live connection of the product's devices, in the background.

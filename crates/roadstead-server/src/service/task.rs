@@ -42,6 +42,12 @@ impl Platform {
         if let Err(error) = self.recall_outbox().await {
             tracing::warn!(%error, "recalling what waits for devices");
         }
+        if let Err(error) = self.recall_authorities().await {
+            tracing::warn!(%error, "recalling the certificate authorities");
+        }
+        if let Err(error) = self.recall_policies().await {
+            tracing::warn!(%error, "recalling the device policies");
+        }
         let mut tasks = JoinSet::new();
         tasks.spawn(write_notes(self.clone()));
         tasks.spawn(every(ATTEMPT_SWEEP, self.clone(), async |platform: &Arc<Platform>| {

@@ -3,7 +3,7 @@
 use roadstead_core::Timestamp;
 use roadstead_core::port::{Page, Store, StoreError, TrustFilter};
 use roadstead_core::trust::{
-    Action, Authority, Effect, Ocsp, Policy, Statement, Target, TargetKind, TrustKind, TrustObject,
+    Action, Authority, Effect, Policy, Statement, Target, TargetKind, TrustKind, TrustObject,
 };
 
 fn authority(n: u32, space: &str) -> Authority {
@@ -18,7 +18,6 @@ fn authority(n: u32, space: &str) -> Authority {
         verify_code: "code".into(),
         provision: false,
         template: None,
-        ocsp: Ocsp::default(),
         effective_at: Timestamp(1),
         expires_at: Timestamp(2),
         created_at: Timestamp(3),

@@ -7,6 +7,7 @@ mod fleet;
 mod product;
 mod queue;
 mod recorded;
+mod trust;
 
 use std::sync::Arc;
 use std::time::Duration;
