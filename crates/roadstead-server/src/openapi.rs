@@ -15,7 +15,10 @@ const SIGNATURE: &str = "signature";
 /// What each group of operations is about, in the order of the documentation.
 const TAGS: &[(&str, &str)] = &[
     ("iam", "Sign in and find the project id, as SDKs do first."),
+    ("certificates", "Authorities of device makers and the device certificates they signed."),
+    ("device-policies", "What devices may publish and subscribe."),
     ("products", "What all devices of one kind share: dialect, secrets, thing model."),
+    ("provisioning-templates", "How devices with certificates register themselves."),
     ("devices", "Identity, credential and state of each device."),
     ("properties", "Synchronous set and get of properties."),
     ("commands", "Synchronous commands, and asynchronous ones with their queue and history."),

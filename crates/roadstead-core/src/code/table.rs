@@ -373,7 +373,7 @@ pub static ALL: &[Info] = &[
     row("policy.denied",
         "A policy does not let the device use this topic.",
         "A policy that is bound to the device, its product or its space denies the topic, or none of them allows it.",
-        "Read the policies with `roadstead policy list` and allow the topic, or unbind the policy."),
+        "Read the policies of the device, its product and its space (`device-policies` of the API); allow the topic or unbind the policy."),
     row("register.activated",
         "The device has registered and connected before.",
         "A second device uses the same name, or the first was reset.",
