@@ -40,8 +40,7 @@ const REPLY: [(Code, i32); 17] = [
     ("bind.already_used", 409),
     ("bind.bound_to_other", 403),
     ("bind.expired", 410),
-    // The device wants to be unbound and is: the SDK would report anything else as a failure.
-    ("bind.not_bound", 0),
+    ("bind.not_bound", 409),
     ("bind.not_reported", 409),
     ("bind.other_account", 403),
     ("bind.other_device", 403),
