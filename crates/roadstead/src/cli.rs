@@ -37,6 +37,9 @@ pub(crate) enum Command {
     /// Products and their thing models.
     #[command(subcommand)]
     Product(cmd::product::Product),
+    /// Certificate authorities whose devices may log in.
+    #[command(subcommand)]
+    Cert(cmd::cert::Cert),
     /// Devices: registered ones on a server, or a virtual one on this machine.
     #[command(subcommand)]
     Device(cmd::device::Device),
@@ -76,6 +79,7 @@ impl Command {
             Self::Config(command) => command.run(out),
             Self::Import(command) => command.run(out),
             Self::Product(command) => command.run(out),
+            Self::Cert(command) => command.run(out),
             Self::Device(command) => command.run(out),
             Self::User(command) => command.run(out),
             Self::Binding(command) => command.run(out),

@@ -3,6 +3,7 @@
 pub(crate) mod app;
 pub(crate) mod attempt;
 pub(crate) mod binding;
+pub(crate) mod cert;
 pub(crate) mod command;
 pub(crate) mod config;
 pub(crate) mod demo;
