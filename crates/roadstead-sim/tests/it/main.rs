@@ -5,6 +5,7 @@
 //! | `journey` | a device comes home: phone, device library and platform together |
 //! | `refusal` | every bad input gets its answer and its reason, and costs nobody else anything |
 //! | `crash` | `kill -9` anywhere loses nothing acknowledged and leaves nothing half-done |
+//! | `downlink` | messages and commands wait, leave in order and end as the device decided |
 //! | `clients` | the vendors' published packages drive the platform |
 //! | `child` | the server as a separate process, for `crash` |
 #![allow(clippy::print_stdout, reason = "a skipped client and a seed are told")]
@@ -13,6 +14,7 @@ mod api;
 mod child;
 mod clients;
 mod crash;
+mod downlink;
 mod journey;
 mod mqtt;
 mod platform;
