@@ -22,7 +22,7 @@ async fn post(platform: &Platform, end: &str, body: Value) -> Value {
 
 /// Waits until the state of something is `wanted`; the platform is told by the device, not by us.
 async fn until(platform: &Platform, end: &str, wanted: &str) -> Value {
-    for _ in 0..200 {
+    for _ in 0..3000 {
         let shown = platform.api.get(&path(end)).await;
         if shown["status"] == wanted {
             return shown;
@@ -70,7 +70,7 @@ async fn commands_wait_for_the_device_and_leave_one_by_one() {
     platform.import(&[(NODE, Some(DEVICE_SECRET))]).await;
     let mut ids = Vec::new();
     for time in [1, 2] {
-        let paras = json!({"time": time, "color": "Red", "total_time": 10});
+        let paras = json!({"time": time, "color": 1, "total_time": 10});
         let body = json!({"command_name": "light_blink", "paras": paras, "send_strategy": "delay"});
         let made = post(&platform, "async-commands", body).await;
         assert_eq!(made["status"], "PENDING");

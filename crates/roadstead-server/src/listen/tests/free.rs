@@ -49,6 +49,24 @@ async fn free_messages_reach_who_subscribed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_broadcast_reaches_the_chosen_of_those_who_listen() {
+    use crate::service::Fanout as _;
+
+    let world = World::new().await;
+    let mut lamp = world.lamp().await;
+    let broker = &world.shared.broker;
+    assert_eq!(broker.subscribers(FREE), []);
+    listen(&mut lamp, FREE).await;
+    let listeners = broker.subscribers(FREE);
+    assert_eq!(listeners.len(), 1);
+    assert_eq!(broker.send(FREE, &Bytes::from("to others"), &["other".into()]), 0);
+    assert_eq!(broker.send(FREE, &Bytes::from("to all"), &listeners), 1);
+    let message = lamp.next_publish().await;
+    assert_eq!((&*message.topic, &message.payload), (FREE, &Bytes::from("to all")));
+    assert_eq!(broker.subscribers("another/topic"), []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn retained_messages_come_with_the_subscription() {
     let world = World::new().await;
     let mut lamp = world.lamp().await;
