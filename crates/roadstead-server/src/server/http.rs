@@ -19,6 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use openssl::ssl::{Ssl, SslContext, SslVerifyMode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -103,10 +104,10 @@ impl Front {
     }
 
     /// Serves until the sender of `stopped` is gone.
-    pub(super) fn serve(self, stopped: watch::Receiver<()>) -> Fronts {
+    pub(super) fn serve(self, stopped: watch::Receiver<()>, on: &Handle) -> Fronts {
         let mut tasks = Fronts::new();
         for (_, _, listener) in self.bound {
-            tasks.spawn(listener.serve(stopped.clone()));
+            tasks.spawn_on(listener.serve(stopped.clone()), on);
         }
         tasks
     }
@@ -256,7 +257,7 @@ mod tests {
         front.plain("vendor_http", any, router).expect("a free port");
         let address = front.addresses()["vendor_http"].clone();
         let (stop, stopped) = watch::channel(());
-        let mut fronts = front.serve(stopped);
+        let mut fronts = front.serve(stopped, &Handle::current());
 
         let mut socket = TcpStream::connect(address).await.expect("connect");
         for _ in 0..2 {

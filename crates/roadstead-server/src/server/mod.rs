@@ -20,6 +20,7 @@ use roadstead_core::{Code, Secret};
 use roadstead_dialects::Problem;
 use roadstead_store::sqlite::OpenError;
 use roadstead_store::{Memory, Sqlite};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -41,6 +42,9 @@ pub struct StartOptions {
     /// Password of `admin` on the first start; a random one is written to `admin-password` in the
     /// data folder when it is absent.
     pub admin_password: Option<Secret>,
+    /// The runtime that serves HTTP; the one of the devices when it is absent. With its own, a
+    /// long listing does not hold up acknowledgements. It must outlive [`Server::run_until`].
+    pub http: Option<Handle>,
 }
 
 /// Why the platform did not start.
@@ -103,6 +107,7 @@ pub struct Server {
     platform: Arc<Platform>,
     access: Access,
     front: Front,
+    http: Option<Handle>,
     tasks: Tasks,
     keeper: Keeper,
     serving: Arc<AtomicBool>,
@@ -170,7 +175,8 @@ impl Server {
             }
         }
         let tasks = platform.start().await;
-        Ok(Self { addresses, platform, access, front, tasks, keeper, serving })
+        let http = options.http;
+        Ok(Self { addresses, platform, access, front, http, tasks, keeper, serving })
     }
 
     /// Returns the bound addresses, by the last word of their setting.
@@ -186,7 +192,7 @@ impl Server {
     /// Serves until `shutdown` completes, then stops in order: every session's end is durable.
     pub async fn run_until(self, shutdown: impl Future<Output = ()> + Send) {
         let (stop, stopped) = watch::channel(());
-        let mut fronts = self.front.serve(stopped);
+        let mut fronts = self.front.serve(stopped, &self.http.unwrap_or_else(Handle::current));
         self.serving.store(true, Ordering::Relaxed);
         self.access.serve(shutdown).await;
         self.serving.store(false, Ordering::Relaxed);

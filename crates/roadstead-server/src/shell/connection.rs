@@ -66,6 +66,8 @@ pub(crate) struct Connection {
     pub(super) side: Option<Box<Side>>,
     /// Waiting requests up to this number were sent on this connection.
     pub(super) sent_through: u64,
+    /// The trace knows that an answer found no subscription; until the next SUBSCRIBE.
+    pub(super) is_deafness_noted: bool,
     socket: Socket,
     decoder: Decoder,
     /// A packet that is not complete, or packets that must wait.
@@ -111,6 +113,7 @@ impl Connection {
             requests: Vec::new(),
             side: None,
             sent_through: 0,
+            is_deafness_noted: false,
             socket,
             decoder,
             input: rest,

@@ -294,9 +294,12 @@ impl Connection {
         self.session.answer(account, reply, answer, date, &mut messages);
         for message in messages.drain(..) {
             let Some(qos) = self.listening(&message.topic) else {
-                let entry =
-                    Entry::new(date, Hop::Down, "answer", "command.not_listening", &message.topic);
-                self.shared.services.trace(&account.device.id, entry);
+                // Once: a device that never listens would fill its trace with this.
+                if !std::mem::replace(&mut self.is_deafness_noted, true) {
+                    let code = "command.not_listening";
+                    let entry = Entry::new(date, Hop::Down, "answer", code, &message.topic);
+                    self.shared.services.trace(&account.device.id, entry);
+                }
                 continue;
             };
             self.deliver(message, qos, None, None, now, work);

@@ -133,6 +133,7 @@ impl Connection {
                 free.push((Granted { filter: wanted.filter, options, subscription_id }, is_new));
             }
         }
+        self.is_deafness_noted = false;
         self.server.subscribed(id, &codes, &mut work.todo);
         for (granted, is_new) in free {
             let device = &self.account.device.id;

@@ -21,7 +21,7 @@ const START_MAX: Duration = Duration::from_secs(60);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn serve() {
     let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
-    let options = StartOptions { admin_password: Some(Secret::from(ADMIN_PASSWORD)) };
+    let options = StartOptions { admin_password: Some(Secret::from(ADMIN_PASSWORD)), http: None };
     let server = Server::start(config(&folder), options).await.expect("the platform starts");
     let addresses = serde_json::to_string(&server.addresses()).expect("JSON");
     std::fs::write(folder.join("ready.tmp"), addresses).expect("ready file");

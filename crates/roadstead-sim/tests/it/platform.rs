@@ -93,7 +93,8 @@ impl Platform {
     }
 
     async fn start_on(folder: Folder, config: Config) -> Self {
-        let options = StartOptions { admin_password: Some(Secret::from(ADMIN_PASSWORD)) };
+        let options =
+            StartOptions { admin_password: Some(Secret::from(ADMIN_PASSWORD)), http: None };
         let server = Server::start(config, options).await.expect("the platform starts");
         let addresses = server.addresses();
         let (stop, stopped) = oneshot::channel();

@@ -96,7 +96,7 @@ impl Options {
             data_dir: data_dir.into(),
             key_file: None,
             random: Random::os(),
-            linger: Duration::from_millis(4),
+            linger: Duration::from_millis(8),
             queue_jobs_max: 50_000,
             queue_bytes_max: 32 * 1024 * 1024,
             checkpoint_age: Duration::from_secs(5),

@@ -32,9 +32,7 @@ const GROUP_JOBS_MAX: usize = 1000;
 /// A group of at least this many jobs makes the writer linger before the next one.
 const LOADED_GROUP_JOBS: usize = 3;
 /// A lingering writer looks for new jobs this often.
-const LINGER_STEP: Duration = Duration::from_millis(1);
-/// It stops when none came so many times in a row, or once when all of the last group are back.
-const QUIET_STEPS_MAX: u32 = 2;
+const LINGER_STEP: Duration = Duration::from_millis(2);
 /// Journal since the last checkpoint; past half of it shadows are flushed before their age,
 /// past it all of them.
 const JOURNAL_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -187,21 +185,20 @@ impl Writer {
         }
     }
 
-    /// Waits for company under load: until as many came as last time, or nobody comes.
+    /// Waits for company under load, as long as somebody comes.
     fn linger(&self) {
         if self.last_group < LOADED_GROUP_JOBS {
             return;
         }
         let start = Instant::now();
-        let (mut before, mut quiet) = (self.shared.queue.len(), 0);
+        let mut before = self.shared.queue.len();
         while before < GROUP_JOBS_MAX && start.elapsed() < self.shared.linger {
             std::thread::sleep(LINGER_STEP.min(self.shared.linger));
             let waiting = self.shared.queue.len();
-            quiet = if waiting == before { quiet + 1 } else { 0 };
-            before = waiting;
-            if quiet >= QUIET_STEPS_MAX || (quiet > 0 && waiting >= self.last_group) {
+            if waiting == before {
                 return;
             }
+            before = waiting;
         }
     }
 
@@ -324,14 +321,16 @@ impl Writer {
             return Done::Task { task, hooks: Vec::new(), gone: Vec::new() };
         }
         let savepoint = task.savepoint();
-        if savepoint && self.conn.execute_batch("SAVEPOINT job").is_err() {
+        if savepoint && self.run_cached("SAVEPOINT job").is_err() {
             return Done::Task { task, hooks: Vec::new(), gone: Vec::new() };
         }
         let keep = task.run(&mut tx);
         let Tx { mut hooks, mut gone, .. } = tx;
         if savepoint {
-            let sql = if keep { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
-            let _ = self.conn.execute_batch(sql);
+            if !keep {
+                let _ = self.run_cached("ROLLBACK TO job");
+            }
+            let _ = self.run_cached("RELEASE job");
         }
         if !keep {
             hooks.clear();

@@ -9,6 +9,7 @@ use roadstead_core::Secret;
 use roadstead_server::config::{self, Address, Config, Listen};
 use roadstead_server::{Server, StartOptions};
 use serde_json::json;
+use tokio::runtime::Handle;
 
 use super::config::config_failure;
 use super::{block_on_all_cores, stop_signal};
@@ -47,7 +48,7 @@ pub(crate) struct Up {
 impl Up {
     pub(crate) fn run(self, out: &Out) -> Result<()> {
         let config = self.load()?;
-        block_on_all_cores(serve(out, config, self.ready_file.as_deref()))
+        block_on_all_cores(|http| serve(out, config, self.ready_file.as_deref(), http))
     }
 
     /// Joins file, environment and arguments; later wins.
@@ -78,10 +79,15 @@ fn listeners(listen: &mut Listen) -> [&mut Address; 6] {
     [mqtt, mqtts, mqtts_legacy, http, vendor_http, vendor_https]
 }
 
-async fn serve(out: &Out, mut config: Config, ready_file: Option<&Path>) -> Result<()> {
+async fn serve(
+    out: &Out,
+    mut config: Config,
+    ready_file: Option<&Path>,
+    http: Handle,
+) -> Result<()> {
     let folder = config.data_dir.clone();
     let open = exposed(&mut config.listen);
-    let server = start(config).await?;
+    let server = start(config, http).await?;
     let addresses: BTreeMap<String, String> =
         server.addresses().iter().map(|(name, at)| (name.to_string(), at.to_string())).collect();
     let ready = Ready::write(&folder, ready_file, &addresses)?;
@@ -100,17 +106,23 @@ async fn serve(out: &Out, mut config: Config, ready_file: Option<&Path>) -> Resu
 }
 
 /// Starts the platform with the password of the environment.
-pub(super) async fn start(config: Config) -> Result<Server> {
+pub(super) async fn start(config: Config, http: Handle) -> Result<Server> {
     let admin_password =
         std::env::var(PASSWORD).ok().filter(|text| !text.is_empty()).map(Secret::from);
-    start_with(config, admin_password).await
+    start_with(config, admin_password, http).await
 }
 
 /// Starts the platform with a password for its administrator.
-pub(super) async fn start_with(config: Config, admin_password: Option<Secret>) -> Result<Server> {
-    Server::start(config, StartOptions { admin_password }).await.map_err(|error| {
-        Failure::new(error.code(), format!("The platform did not start: {}.", chain(&error)))
-    })
+pub(super) async fn start_with(
+    config: Config,
+    admin_password: Option<Secret>,
+    http: Handle,
+) -> Result<Server> {
+    Server::start(config, StartOptions { admin_password, http: Some(http) }).await.map_err(
+        |error| {
+            Failure::new(error.code(), format!("The platform did not start: {}.", chain(&error)))
+        },
+    )
 }
 
 /// Returns the addresses that are reachable from other machines.

@@ -3,6 +3,7 @@
 //! ```text
 //! load login   --address HOST:PORT [--psk] …     log-ins per second and server CPU for each
 //! load command --http URL --address HOST:PORT …  synchronous commands on a schedule
+//! load idle    --address HOST:PORT [--psk] …     memory per connection; a storm of log-ins
 //! load fleet   --count N                         a fleet file for `roadstead import`
 //! ```
 //!
@@ -14,6 +15,7 @@
 mod command;
 mod cpu;
 mod device;
+mod idle;
 mod login;
 
 use std::process::ExitCode;
@@ -33,6 +35,8 @@ enum Task {
     Login(login::Options),
     /// Synchronous commands on a schedule
     Command(command::Options),
+    /// Memory per idle connection, and time to CONNACK of a crowd
+    Idle(idle::Options),
     /// Writes a fleet file of N devices to standard output
     Fleet {
         /// Devices
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
     let result = match cli.task {
         Task::Login(options) => runtime.block_on(login::run(options)),
         Task::Command(options) => runtime.block_on(command::run(options)),
+        Task::Idle(options) => runtime.block_on(idle::run(options)),
         Task::Fleet { count } => Ok(device::fleet(count)),
     };
     match result {

@@ -20,6 +20,7 @@ use roadstead_core::{Secret, Value};
 use roadstead_server::Server;
 use roadstead_server::config::{Address as Listener, Config, Listen};
 use serde_json::json;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use super::{block_on_all_cores, import, stop_signal, up};
@@ -54,9 +55,9 @@ pub(crate) struct Demo {
 
 impl Demo {
     pub(crate) fn run(self, out: &Out) -> Result<()> {
-        block_on_all_cores(async {
+        block_on_all_cores(|http| async move {
             let folder = Folder::new()?;
-            let stage = Stage::build(out, &folder).await?;
+            let stage = Stage::build(out, &folder, http).await?;
             let result = tokio::select! {
                 result = stage.play(out, &folder, self.once) => result,
                 () = stop_signal() => Ok(()),
@@ -78,11 +79,11 @@ struct Stage {
 
 impl Stage {
     /// Starts the platform and imports the products.
-    async fn build(out: &Out, folder: &Folder) -> Result<Self> {
+    async fn build(out: &Out, folder: &Folder, http: Handle) -> Result<Self> {
         let data = folder.inner("platform")?;
         let password = random_text()?;
         let config = Config { data_dir: data.clone(), listen: loopback(), ..Config::default() };
-        let server = up::start_with(config, Some(Secret::from(password.as_str()))).await?;
+        let server = up::start_with(config, Some(Secret::from(password.as_str())), http).await?;
         let (platform, base) = addresses(&server)?;
         let (stop, mut stopped) = watch::channel(false);
         let server = tokio::spawn(server.run_until(async move {
