@@ -1,0 +1,145 @@
+//! Signs of cellular modules on their AT console.
+//!
+//! Source: seed S4, chapters 3 and 6; Huawei §19. Only the platform's own commands name a vendor.
+
+use super::{Act, Hit, Sign, int, sign};
+use crate::Stage as S;
+use crate::tracker::{ABSENCE, LIKELY, Tracker};
+use Act::{Boot, Call, Done, Fault, Start, Strong, Weak};
+
+const SDK: &str = "nb-at";
+const PLATFORM: &str = "platform";
+
+#[rustfmt::skip] // a table
+pub(super) static SIGNS: &[Sign] = &[
+    sign("AT+NMGS", &[Strong(PLATFORM), Done(S::Report)]),
+    sign("AT+NCDP", &[Strong(PLATFORM)]),
+    sign("AT+QLWULDATA", &[Strong(PLATFORM), Done(S::Report)]),
+    sign("AT+NQMGS", &[Strong(SDK)]),
+    sign("+NMSTATUS:", &[Strong(PLATFORM)]),
+    sign("^SIMST", &[Boot]),
+    sign("REBOOT_CAUSE", &[Boot]),
+    sign("AT+CSQ", &[Weak(SDK), Start(S::NbAttach), Call(echo)]),
+    sign("AT+CEREG", &[Weak(SDK), Start(S::NbAttach), Call(echo)]),
+    sign("AT+CGATT", &[Weak(SDK), Start(S::NbAttach), Call(echo)]),
+    sign("+CSQ:", &[Weak(SDK), Call(signal)]),
+    sign("Signal power:", &[Weak(SDK), Call(power)]),
+    sign("+CEREG:", &[Weak(SDK), Call(registration)]),
+    sign("+CGATT:", &[Weak(SDK), Call(attach)]),
+    sign("AT+CGATT=1", &[Call(|t, _| t.memo.set("attaching"))]),
+    sign("ERROR", &[Call(error)]),
+    sign("+NPING:", &[Call(|t, _| t.memo.set("ping"))]),
+    sign("+NPINGERR", &[Fault("nb.platform_unreachable")]),
+    sign("MO_DATA_ENABLED", &[Done(S::Lwm2mRegister), Done(S::NbAttach)]),
+    sign("PENDING=", &[Call(pending)]),
+    sign("513", &[Call(tup)]).needs("+CME ERROR"),
+    sign("513", &[Call(tup)]).needs("ERROR:").without("+CME"),
+];
+
+/// Returns the vendor: only its own commands show it.
+pub(super) fn vendor(tracker: &Tracker) -> Option<&'static str> {
+    tracker.strong.contains_key(PLATFORM).then_some("huawei")
+}
+
+fn echo(tracker: &mut Tracker, _: &Hit<'_>) {
+    tracker.memo.waits += 1;
+}
+
+fn answered(tracker: &mut Tracker) {
+    tracker.memo.waits = 0;
+}
+
+fn signal(tracker: &mut Tracker, hit: &Hit<'_>) {
+    answered(tracker);
+    match hit.int() {
+        Some(99) => tracker.fault("nb.no_signal", hit.line),
+        Some(1..) => tracker.heal("nb.no_signal"),
+        Some(_) | None => {}
+    }
+}
+
+fn power(tracker: &mut Tracker, hit: &Hit<'_>) {
+    answered(tracker);
+    match hit.rest().trim_start_matches([',', ' ']).trim() {
+        "0" => tracker.fault("nb.no_signal", hit.line),
+        _ => tracker.heal("nb.no_signal"),
+    }
+}
+
+/// `+CEREG:<n>,<state>` or `+CEREG:<state>`: 1 home, 5 roaming, 3 denied.
+fn registration(tracker: &mut Tracker, hit: &Hit<'_>) {
+    answered(tracker);
+    let rest = hit.rest();
+    let state = rest.split(',').nth(1).and_then(int).or_else(|| int(rest));
+    match state {
+        Some(1 | 5) => {
+            tracker.heal("nb.registration_denied");
+            tracker.done(S::NbAttach, hit.line);
+        }
+        Some(3) => tracker.fault("nb.registration_denied", hit.line),
+        Some(_) | None => {}
+    }
+}
+
+fn attach(tracker: &mut Tracker, hit: &Hit<'_>) {
+    answered(tracker);
+    match hit.int() {
+        Some(0) => {
+            let _ = tracker.suspect("nb.not_attached", LIKELY, hit.line);
+        }
+        Some(1) => {
+            tracker.heal("nb.not_attached");
+            tracker.done(S::NbAttach, hit.line);
+        }
+        Some(_) | None => {}
+    }
+}
+
+fn error(tracker: &mut Tracker, hit: &Hit<'_>) {
+    if let Some(count) = hit.line.text.get(hit.at..).and_then(|text| text.strip_prefix("ERROR=")) {
+        if int(count).is_some_and(|count| count > 0) {
+            tracker.fault("nb.send_error", hit.line);
+        }
+        return;
+    }
+    if tracker.memo.has("attaching") {
+        tracker.memo.clear("attaching");
+        let _ = tracker.suspect("nb.not_attached", LIKELY, hit.line);
+    }
+}
+
+/// `PENDING=n,SENT=m,ERROR=k`: what is sent is acknowledged by the platform.
+fn pending(tracker: &mut Tracker, hit: &Hit<'_>) {
+    if let Some(count) = hit.int() {
+        if count > 0 {
+            tracker.memo.sends += 1;
+        } else {
+            tracker.memo.sends = 0;
+            tracker.heal("nb.send_pending");
+        }
+        if tracker.memo.sends >= 1 && count > 0 {
+            let _ = tracker.suspect("nb.send_pending", LIKELY, hit.line);
+        }
+    }
+    if let Some((_, rest)) = hit.line.text.split_once("ERROR=")
+        && int(rest).is_some_and(|count| count > 0)
+    {
+        tracker.fault("nb.send_error", hit.line);
+    }
+}
+
+fn tup(tracker: &mut Tracker, hit: &Hit<'_>) {
+    tracker.fault("nb.tup_513", hit.line);
+}
+
+/// Commands that come back as an echo without an answer.
+const ECHOES: u32 = 3;
+
+/// Decides by absence.
+pub(super) fn finish(tracker: &mut Tracker) {
+    if tracker.memo.waits >= ECHOES {
+        let at = tracker.started_at(S::NbAttach);
+        let text = "AT commands echo, and no answer follows";
+        let _ = tracker.suspect_quoted("nb.at_not_terminated", ABSENCE, at, text);
+    }
+}
