@@ -152,7 +152,9 @@ impl Doctor {
         for (slot, family, code) in fresh {
             let tracker = self.state.slots.get(slot).and_then(|slot| slot.trackers.get(&family));
             let Some(tracker) = tracker else { continue };
-            let Some(fault) = tracker.faults.iter().find(|fault| fault.code == code) else { continue };
+            let Some(fault) = tracker.faults.iter().find(|fault| fault.code == code) else {
+                continue;
+            };
             match tracker.recognised() {
                 true if !fault.side => known.push((code, fault.first)),
                 true => {}
@@ -264,8 +266,7 @@ impl State {
     fn apply(&mut self, family: Family, sign: &'static Sign, hit: &Hit<'_>) {
         self.matched = true;
         let slot = self.slot(hit.line.key);
-        let tracker =
-            self.slots[slot].trackers.entry(family).or_insert_with(|| Tracker::new(family));
+        let tracker = self.slots[slot].trackers.entry(family).or_insert_with(Tracker::new);
         let before = tracker.faults.len();
         tracker.apply(sign, hit);
         for fault in tracker.faults.iter().skip(before) {

@@ -15,17 +15,18 @@
 
 pub mod catalogue;
 mod engine;
+mod html;
 pub mod input;
 pub mod limit;
 mod mask;
 mod report;
 mod sign;
 mod stage;
+mod text;
 mod tracker;
 mod verdict;
 
 pub use engine::Doctor;
-pub use report::{
-    Device, Evidence, FileNote, Finding, Passage, Report, Severity, Status, Verdict,
-};
+pub use report::{Device, Evidence, FileNote, Finding, Passage, Report, Severity, Status, Verdict};
 pub use stage::Stage;
+pub use text::{Lang, Mark, Painter};

@@ -5,27 +5,76 @@
 
 use std::collections::BTreeSet;
 
-use crate::limit::{SECRETS_MAX, SECRET_BYTES_MAX};
+use crate::limit::{SECRET_BYTES_MAX, SECRETS_MAX};
 
 /// Texts that announce a secret; they join the automaton of the signs.
 pub(crate) const MARKS: &[&str] = &[
-    "assw", "ASSW", "asscode", "ASSCODE", "ecret", "ECRET", "oken", "OKEN", "psk", "PSK", "Psk",
-    "PSW", "pwd", "PWD", "Pwd", "KEY:", "Key:", "StaPass", "DS :", "sign", "Sign", "SIGN", "earer",
-    "uthorization", "UTHORIZATION", "PRIVATE KEY", "produce random", "LK-0318", "pikey", "pi_key",
-    "ApiKey", "APIKEY", "ientKey", "ynreg 0 ", "rivateKey", "rivate_key", "payload",
+    "assw",
+    "ASSW",
+    "asscode",
+    "ASSCODE",
+    "ecret",
+    "ECRET",
+    "oken",
+    "OKEN",
+    "psk",
+    "PSK",
+    "Psk",
+    "PSW",
+    "pwd",
+    "PWD",
+    "Pwd",
+    "KEY:",
+    "Key:",
+    "StaPass",
+    "DS :",
+    "sign",
+    "Sign",
+    "SIGN",
+    "earer",
+    "uthorization",
+    "UTHORIZATION",
+    "PRIVATE KEY",
+    "produce random",
+    "LK-0318",
+    "pikey",
+    "pi_key",
+    "ApiKey",
+    "APIKEY",
+    "ientKey",
+    "ynreg 0 ",
+    "rivateKey",
+    "rivate_key",
+    "payload",
 ];
 
 /// Keys whose values are secret: compared without case, `_` and `-`, at the end of the key.
 const KEYS: &[&str] = &[
-    "password", "passwd", "passcode", "pwd", "psw", "psk", "secret", "token", "authorization",
-    "apikey", "privatekey", "clientkey", "stapass", "sign", "signature", "pass", "devsecret",
+    "password",
+    "passwd",
+    "passcode",
+    "pwd",
+    "psw",
+    "psk",
+    "secret",
+    "token",
+    "authorization",
+    "apikey",
+    "privatekey",
+    "clientkey",
+    "stapass",
+    "sign",
+    "signature",
+    "pass",
+    "devsecret",
 ];
 
 /// Whole keys, compared with their case.
 const EXACT: &[&str] = &["KEY", "DS", "Key"];
 
 /// Values that look like secrets of a key and are none.
-const HARMLESS: &[&str] = &["null", "none", "true", "false", "success", "exist", "(null)", "undefined", "error"];
+const HARMLESS: &[&str] =
+    &["null", "none", "true", "false", "success", "exist", "(null)", "undefined", "error"];
 
 /// The memory of secret values.
 #[derive(Default)]
@@ -121,7 +170,8 @@ impl Masker {
             for (at, _) in lower.match_indices(value.as_str()) {
                 let end = at + value.len();
                 let edge = |c: Option<char>| !c.is_some_and(char::is_alphanumeric);
-                let whole = edge(lower[..at].chars().next_back()) && edge(lower[end..].chars().next());
+                let whole =
+                    edge(lower[..at].chars().next_back()) && edge(lower[end..].chars().next());
                 if at < from || (short && !whole) {
                     continue;
                 }
@@ -155,10 +205,15 @@ fn spans(text: &str) -> Vec<(usize, usize)> {
     for mark in ["earer ", "LK-0318] ", "dynreg 0 "] {
         for (at, _) in text.match_indices(mark) {
             let start = at + mark.len();
-            found.push((start, start + bytes[start..].iter().take_while(|b| !b.is_ascii_whitespace()).count()));
+            found.push((
+                start,
+                start + bytes[start..].iter().take_while(|b| !b.is_ascii_whitespace()).count(),
+            ));
         }
     }
-    if let Some(at) = text.find("_parse_devinfo").and_then(|at| text[at..].find("payload:").map(|n| at + n + 8)) {
+    if let Some(at) =
+        text.find("_parse_devinfo").and_then(|at| text[at..].find("payload:").map(|n| at + n + 8))
+    {
         found.push((at, text.len()));
     }
     found.retain(|(start, end)| start < end);
@@ -171,9 +226,12 @@ fn spans(text: &str) -> Vec<(usize, usize)> {
 fn keyed(text: &str, at: usize) -> Option<(usize, usize)> {
     let before = text[..at].trim_end_matches([' ', '"', '\\', '\'']);
     let name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    let start = before.rfind(|c: char| !name(c)).map_or(0, |n| n + before[n..].chars().next().map_or(1, char::len_utf8));
+    let start = before
+        .rfind(|c: char| !name(c))
+        .map_or(0, |n| n + before[n..].chars().next().map_or(1, char::len_utf8));
     let key = &before[start..];
-    let plain: String = key.chars().filter(|c| *c != '_' && *c != '-').collect::<String>().to_ascii_lowercase();
+    let plain: String =
+        key.chars().filter(|c| *c != '_' && *c != '-').collect::<String>().to_ascii_lowercase();
     let secret = KEYS.iter().any(|known| plain.ends_with(known)) || EXACT.contains(&key);
     if !secret {
         return None;
@@ -204,9 +262,15 @@ mod tests {
     fn values_behind_keys_are_masked_in_every_shape() {
         let masker = Masker::default();
         for (text, expected) in [
-            (r#"{"ssid":"home","password":"pa ss-1","token":"69f978dfbb48"}"#, r#"{"ssid":"home","password":"***","token":"69***"}"#),
+            (
+                r#"{"ssid":"home","password":"pa ss-1","token":"69f978dfbb48"}"#,
+                r#"{"ssid":"home","password":"***","token":"69***"}"#,
+            ),
             (r#"\"token\":\"abcdef\""#, r#"\"token\":\"***\""#),
-            ("STA to connect SSID:lab PASSWORD:lab-pass-1 CHANNEL:0", "STA to connect SSID:lab PASSWORD:*** CHANNEL:0"),
+            (
+                "STA to connect SSID:lab PASSWORD:lab-pass-1 CHANNEL:0",
+                "STA to connect SSID:lab PASSWORD:*** CHANNEL:0",
+            ),
             ("passcode=SDGUVYIYYB&mac=02", "passcode=***&mac=02"),
             ("Send passcode(SDGUVYIYYB) to", "Send passcode(***) to"),
             ("   DS : Zq3tJ8vYp0", "   DS : ***"),

@@ -7,7 +7,7 @@ use crate::Stage;
 use crate::catalogue;
 use crate::input::Line;
 use crate::limit::{CAUSED_MAX, CONNECTS_MAX, EVIDENCE_BYTES_MAX, EVIDENCE_MAX, FINDINGS_MAX};
-use crate::sign::{Act, Family, Hit, Sign};
+use crate::sign::{Act, Hit, Sign};
 
 /// A line kept as evidence.
 #[derive(Clone, Debug)]
@@ -121,7 +121,6 @@ impl Memo {
 
 /// One device of one family.
 pub(crate) struct Tracker {
-    pub(crate) family: Family,
     pub(crate) strong: BTreeMap<&'static str, u64>,
     pub(crate) weak: BTreeMap<&'static str, &'static str>,
     pub(crate) version: Option<String>,
@@ -138,9 +137,8 @@ pub(crate) struct Tracker {
 }
 
 impl Tracker {
-    pub(crate) fn new(family: Family) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            family,
             strong: BTreeMap::new(),
             weak: BTreeMap::new(),
             version: None,

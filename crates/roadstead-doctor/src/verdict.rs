@@ -3,15 +3,17 @@
 //! Source: diagnosis model, section 6. The first cause wins over its consequences; a fault that
 //! later evidence overcame is a warning; causes of different domains stand side by side.
 
+use crate::Stage;
 use crate::catalogue;
 use crate::engine::Slot;
 use crate::input::{Encoding, printable};
 use crate::limit::{CAUSED_MAX, EVIDENCE_CHARS_MAX};
 use crate::mask::Masker;
-use crate::report::{Device, Evidence, FileNote, Finding, Passage, Report, Severity, Status, Verdict};
+use crate::report::{
+    Device, Evidence, FileNote, Finding, Passage, Report, Severity, Status, Verdict,
+};
 use crate::stage::Domain;
 use crate::tracker::{Fault, Tracker};
-use crate::Stage;
 
 /// Judges what was read.
 pub(crate) fn judge(mut files: Vec<FileNote>, slots: Vec<Slot>, masker: &Masker) -> Report {
@@ -34,7 +36,13 @@ pub(crate) fn judge(mut files: Vec<FileNote>, slots: Vec<Slot>, masker: &Masker)
             let name = tracker.name.clone().filter(|name| !name.is_empty());
             let key = if slot.key.is_empty() { name.unwrap_or_default() } else { slot.key.clone() };
             let version = tracker.version.as_deref().map(clean);
-            devices.push(Device { vendor, sdk, version, key: clean(&key), boots: tracker.boots.max(1) });
+            devices.push(Device {
+                vendor,
+                sdk,
+                version,
+                key: clean(&key),
+                boots: tracker.boots.max(1),
+            });
             let case = Case { tracker: &tracker, file: slot.file, device: index, clean: &clean };
             let found = case.findings();
             let failed = found.iter().any(|finding| finding.severity == Severity::Error);
@@ -81,17 +89,21 @@ struct Case<'a> {
 impl Case<'_> {
     fn findings(&self) -> Vec<Finding> {
         let faults = &self.tracker.faults;
-        let (mut errors, mild): (Vec<&Fault>, Vec<&Fault>) =
-            faults.iter().filter(|fault| fault.confidence >= CONFIDENCE_MIN).partition(|fault| self.is_error(fault));
+        let (mut errors, mild): (Vec<&Fault>, Vec<&Fault>) = faults
+            .iter()
+            .filter(|fault| fault.confidence >= CONFIDENCE_MIN)
+            .partition(|fault| self.is_error(fault));
         // The last boot leads: what it did not overcome of earlier ones follows.
         errors.sort_by_key(|fault| {
             let stage = fault.stage.unwrap_or(Stage::Boot);
             (u32::MAX - fault.boot, stage.domain() != Domain::Cloud, stage, fault.first)
         });
         let cause = errors.first().copied();
-        let (kept, merged): (Vec<&Fault>, Vec<&Fault>) =
-            errors.into_iter().partition(|fault| !cause.is_some_and(|cause| self.follows(fault, cause)));
-        let mut found: Vec<Finding> = kept.iter().map(|fault| self.finding(fault, Severity::Error)).collect();
+        let (kept, merged): (Vec<&Fault>, Vec<&Fault>) = errors
+            .into_iter()
+            .partition(|fault| !cause.is_some_and(|cause| self.follows(fault, cause)));
+        let mut found: Vec<Finding> =
+            kept.iter().map(|fault| self.finding(fault, Severity::Error)).collect();
         if let Some(first) = found.first_mut() {
             first.caused = self.caused(first.evidence.first().map_or(0, |e| e.line), &merged);
         }
@@ -122,14 +134,31 @@ impl Case<'_> {
             Stage::TokenReport | Stage::TokenReply => later(Stage::TokenReply),
             Stage::Online => later(Stage::MqttConnack),
             Stage::Bind | Stage::RegionMigrate => later(stage),
-            Stage::SerialMcu | Stage::LanNotify | Stage::LanQuery | Stage::LanLogin
-            | Stage::Ota | Stage::Gateway => later(stage),
+            Stage::SerialMcu
+            | Stage::LanNotify
+            | Stage::LanQuery
+            | Stage::LanLogin
+            | Stage::Ota
+            | Stage::Gateway => later(stage),
             Stage::Report | Stage::Command => false,
-            Stage::Boot | Stage::ProvisionRadio | Stage::ProvisionSoftap | Stage::ProvisionBle
-            | Stage::ProvisionQr | Stage::NbAttach | Stage::WifiJoin | Stage::Dhcp | Stage::Dns
-            | Stage::Tcp | Stage::Tls | Stage::Dynreg | Stage::Dispatch | Stage::MqttConnack
+            Stage::Boot
+            | Stage::ProvisionRadio
+            | Stage::ProvisionSoftap
+            | Stage::ProvisionBle
+            | Stage::ProvisionQr
+            | Stage::NbAttach
+            | Stage::WifiJoin
+            | Stage::Dhcp
+            | Stage::Dns
+            | Stage::Tcp
+            | Stage::Tls
+            | Stage::Dynreg
+            | Stage::Dispatch
+            | Stage::MqttConnack
             | Stage::Lwm2mRegister => Stage::ALL.iter().any(|other| {
-                *other >= stage.max(Stage::ProvisionRadio) && other.domain() == Domain::Cloud && later(*other)
+                *other >= stage.max(Stage::ProvisionRadio)
+                    && other.domain() == Domain::Cloud
+                    && later(*other)
             }),
         }
     }
@@ -151,8 +180,11 @@ impl Case<'_> {
 
     fn caused(&self, cause: u64, merged: &[&Fault]) -> Vec<u64> {
         let own = self.tracker.consequences.iter().map(|(line, _)| *line);
-        let mut lines: Vec<u64> =
-            merged.iter().map(|fault| fault.first).chain(own.filter(|line| *line > cause)).collect();
+        let mut lines: Vec<u64> = merged
+            .iter()
+            .map(|fault| fault.first)
+            .chain(own.filter(|line| *line > cause))
+            .collect();
         lines.sort_unstable();
         lines.dedup();
         lines.truncate(CAUSED_MAX);
@@ -185,9 +217,15 @@ impl Case<'_> {
     /// Returns the finding of a log that ends before it shows anything.
     fn unfinished(&self) -> Option<Finding> {
         let tracker = self.tracker;
-        let reached = tracker.marks.iter().filter(|(_, mark)| mark.done.is_some()).map(|(stage, _)| *stage).max();
+        let reached = tracker
+            .marks
+            .iter()
+            .filter(|(_, mark)| mark.done.is_some())
+            .map(|(stage, _)| *stage)
+            .max();
         let replied = tracker.done_at(Stage::TokenReply) >= tracker.started_at(Stage::TokenReport);
-        let through = reached.is_some_and(|stage| stage >= Stage::Dynreg || stage == Stage::NbAttach);
+        let through =
+            reached.is_some_and(|stage| stage >= Stage::Dynreg || stage == Stage::NbAttach);
         if through && replied {
             return None;
         }
@@ -217,11 +255,19 @@ impl Case<'_> {
         let failed = |stage: Stage| {
             findings.iter().any(|f| f.severity == Severity::Error && f.stage == Some(stage))
         };
-        let last = marks.iter().filter(|(_, mark)| mark.done.is_some()).map(|(stage, _)| *stage).max();
+        let last =
+            marks.iter().filter(|(_, mark)| mark.done.is_some()).map(|(stage, _)| *stage).max();
         let mut out = Vec::new();
         for stage in Stage::ALL.iter().copied() {
             let passage = |status, line, end_line, time, boot| Passage {
-                stage, status, file: self.file, line, end_line, time, device: self.device, boot,
+                stage,
+                status,
+                file: self.file,
+                line,
+                end_line,
+                time,
+                device: self.device,
+                boot,
             };
             if let Some(mark) = marks.get(&stage) {
                 let status = match (failed(stage), mark.done.is_some()) {
@@ -233,7 +279,9 @@ impl Case<'_> {
                 let time = mark.time.as_deref().map(|time| (self.clean)(time));
                 let end = mark.done.map(|(first, _)| first);
                 out.push(passage(status, Some(mark.first), end, time, mark.boot));
-            } else if let Some(finding) = findings.iter().find(|f| f.severity == Severity::Error && f.stage == Some(stage)) {
+            } else if let Some(finding) =
+                findings.iter().find(|f| f.severity == Severity::Error && f.stage == Some(stage))
+            {
                 let line = finding.evidence.first().map(|evidence| evidence.line);
                 out.push(passage(Status::Failed, line, None, None, finding.boot));
             } else if CHAIN.contains(&stage) && last.is_some_and(|last| last > stage) {
@@ -263,7 +311,10 @@ fn next(alternatives: &[&'static str]) -> Vec<(String, String)> {
     known
         .take(NEXT_MAX)
         .map(|entry| {
-            (format!("If it is `{}`: {}", entry.code, entry.en), format!("若为 `{}`：{}", entry.code, entry.zh))
+            (
+                format!("If it is `{}`: {}", entry.code, entry.en),
+                format!("若为 `{}`：{}", entry.code, entry.zh),
+            )
         })
         .collect()
 }

@@ -64,6 +64,7 @@ pub(crate) enum Command {
     Trace(cmd::trace::Trace),
     Runlog(cmd::runlog::Runlog),
     Why(cmd::why::Why),
+    Doctor(cmd::doctor::Doctor),
     Errors(cmd::errors::Errors),
     /// Plays the phone: sign in, provision, bind, control.
     #[command(subcommand)]
@@ -90,6 +91,7 @@ impl Command {
             Self::Trace(command) => command.run(out),
             Self::Runlog(command) => command.run(out),
             Self::Why(command) => command.run(out),
+            Self::Doctor(command) => command.run(out),
             Self::Errors(command) => command.run(out),
             Self::App(command) => command.run(out),
         }

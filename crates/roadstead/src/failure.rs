@@ -32,6 +32,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// The answer on stdout tells everything; only the exit code is left to give.
     Reported,
+    /// The answer on stdout tells everything; the exit code is its verdict.
+    Verdict(u8),
     /// The reader of stdout went away; nobody is left to tell.
     BrokenPipe,
 }
@@ -61,7 +63,7 @@ impl Failure {
     pub(crate) fn code(&self) -> &str {
         match self {
             Self::Failed { code, .. } => code,
-            Self::Usage(_) | Self::Reported | Self::BrokenPipe => "",
+            Self::Usage(_) | Self::Reported | Self::Verdict(_) | Self::BrokenPipe => "",
         }
     }
 
@@ -69,7 +71,7 @@ impl Failure {
     pub(crate) fn message(&self) -> &str {
         match self {
             Self::Failed { message, .. } | Self::Usage(message) => message,
-            Self::Reported | Self::BrokenPipe => "",
+            Self::Reported | Self::Verdict(_) | Self::BrokenPipe => "",
         }
     }
 
@@ -95,6 +97,7 @@ impl Failure {
                 ExitCode::from(EXIT_USAGE)
             }
             Self::Reported => ExitCode::from(EXIT_FAILED),
+            Self::Verdict(code) => ExitCode::from(*code),
             Self::BrokenPipe => ExitCode::SUCCESS,
         }
     }
@@ -106,7 +109,7 @@ impl Failure {
                 json!({ "code": code, "message": message, "remedy": remedy })
             }
             Self::Usage(message) => json!({ "code": "client.usage", "message": message }),
-            Self::Reported | Self::BrokenPipe => Value::Null,
+            Self::Reported | Self::Verdict(_) | Self::BrokenPipe => Value::Null,
         }
     }
 }

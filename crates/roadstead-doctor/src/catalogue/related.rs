@@ -64,7 +64,9 @@ pub fn alternatives(code: &str) -> &'static [&'static str] {
         "bind.token_not_acknowledged" => &["subscribe.refused", "bind.token_reply_unmatched"],
         "bind.no_token_available" => &["bind.token_not_acknowledged", "lan.coap_register_failed"],
         "report.failed" => &["lwm2m.register_timeout", "tcp.connect_failed"],
-        "gateway.subdevice_refused" => &["gateway.subdevice_not_bound", "gateway.subdevice_unknown"],
+        "gateway.subdevice_refused" => {
+            &["gateway.subdevice_not_bound", "gateway.subdevice_unknown"]
+        }
         "lwm2m.register_timeout" => &["nb.platform_unreachable", "lwm2m.register_refused"],
         "command.no_response" => &["command.request_id_mismatch", "input.ends_mid_stage"],
         "ota.download_failed" => &["ota.download_connection_lost", "ota.server_unreachable"],

@@ -37,7 +37,8 @@ fn payload(text: &str) -> usize {
     if start.starts_with('"') || start.starts_with("> ") || start.starts_with("< ") {
         return 0;
     }
-    let found = PAYLOAD_MARKS.iter().filter_map(|mark| memmem::find(text.as_bytes(), mark.as_bytes()));
+    let found =
+        PAYLOAD_MARKS.iter().filter_map(|mark| memmem::find(text.as_bytes(), mark.as_bytes()));
     found.min().unwrap_or(text.len())
 }
 
@@ -79,7 +80,8 @@ fn clock<'a>(text: &'a str, head: &[u8]) -> Option<Stamp<'a>> {
         }
         end += usize::from(digits > 0) * (digits + 1);
     }
-    let of_day = number(head, at - 2, 2)? * 3600 + number(head, at + 1, 2)? * 60 + number(head, at + 4, 2)?;
+    let of_day =
+        number(head, at - 2, 2)? * 3600 + number(head, at + 1, 2)? * 60 + number(head, at + 4, 2)?;
     let (begin, days) = date(head, at - 2);
     let ms = (days.unwrap_or(0) * 86_400 + of_day) * 1000 + fraction;
     let text = text.get(begin..end)?;
@@ -92,12 +94,15 @@ fn date(head: &[u8], at: usize) -> (usize, Option<i64>) {
     let Some(gap) = at.checked_sub(1) else { return (at, None) };
     let day = |from: usize| number(head, from, 2);
     let dash = |n: usize| matches!(head.get(n), Some(b'-' | b'/'));
-    if gap >= 10 && dash(gap - 3) && dash(gap - 6)
+    if gap >= 10
+        && dash(gap - 3)
+        && dash(gap - 6)
         && let (Some(y), Some(m), Some(d)) = (number(head, gap - 10, 4), day(gap - 5), day(gap - 2))
     {
         return (gap - 10, Some(civil(y, m, d)));
     }
-    if gap >= 5 && dash(gap - 3)
+    if gap >= 5
+        && dash(gap - 3)
         && let (Some(m), Some(d)) = (day(gap - 5), day(gap - 2))
     {
         return (gap - 5, Some(civil(1970, m, d)));
@@ -112,8 +117,9 @@ fn date(head: &[u8], at: usize) -> (usize, Option<i64>) {
     (at, None)
 }
 
-const MONTHS: [&[u8]; 12] =
-    [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+const MONTHS: [&[u8]; 12] = [
+    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
+];
 
 /// Returns the days since 1970 of a date of the proleptic Gregorian calendar.
 fn civil(y: i64, m: i64, d: i64) -> i64 {
@@ -141,18 +147,22 @@ fn tick<'a>(text: &'a str, head: &[u8]) -> Option<Stamp<'a>> {
     let whole: i64 = whole.parse().ok()?;
     let dated = whole >= 1_000_000_000 && whole < 4_000_000_000;
     let ms = match (dated, fraction) {
-        (true, _) => whole.checked_mul(1000)?.checked_add(fraction.get(..3).unwrap_or("0").parse().ok()?)?,
+        (true, _) => {
+            whole.checked_mul(1000)?.checked_add(fraction.get(..3).unwrap_or("0").parse().ok()?)?
+        }
         (false, "") => whole,
-        (false, fraction) => whole.checked_mul(1000)?.checked_add(fraction.get(..3).unwrap_or("0").parse().ok()?)?,
+        (false, fraction) => {
+            whole.checked_mul(1000)?.checked_add(fraction.get(..3).unwrap_or("0").parse().ok()?)?
+        }
     };
     Some(Stamp { text: printed, ms, dated })
 }
 
 fn number(bytes: &[u8], at: usize, digits: usize) -> Option<i64> {
     let piece = bytes.get(at..at + digits)?;
-    piece.iter().try_fold(0, |sum, byte| {
-        byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0'))
-    })
+    piece
+        .iter()
+        .try_fold(0, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
 }
 
 #[cfg(test)]

@@ -43,7 +43,9 @@ fn key_of(line: &str) -> String {
                     break None;
                 }
             }
-            Some(_) | None => break piped(rest).or_else(|| syslog_host(line)).or_else(|| port(rest)),
+            Some(_) | None => {
+                break piped(rest).or_else(|| syslog_host(line)).or_else(|| port(rest));
+            }
         }
     };
     found.filter(|key| key.len() <= KEY_MAX).unwrap_or_default().to_owned()
@@ -79,7 +81,8 @@ fn port(text: &str) -> Option<&str> {
     let tag = &text[..end];
     let is_port = ["COM", "tty", "/dev/tty", "dev", "device"].iter().any(|head| {
         tag.strip_prefix(head).is_some_and(|rest| {
-            !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            !rest.is_empty()
+                && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
                 && rest.bytes().any(|b| b.is_ascii_digit())
         })
     });
@@ -108,7 +111,10 @@ fn syslog_host(line: &str) -> Option<&str> {
 fn skip_time(line: &str) -> &str {
     let inner = line.trim_start();
     let end = inner
-        .find(|c: char| !(c.is_ascii_digit() || matches!(c, ':' | '.' | ',' | '-' | 'T' | 'Z' | '+' | '/' | ' ')))
+        .find(|c: char| {
+            !(c.is_ascii_digit()
+                || matches!(c, ':' | '.' | ',' | '-' | 'T' | 'Z' | '+' | '/' | ' '))
+        })
         .unwrap_or(0);
     if end >= 8 && inner[..end].contains(':') { &inner[end..] } else { inner }
 }
@@ -142,7 +148,8 @@ mod tests {
 
     #[test]
     fn containers_are_opened() {
-        let (text, key) = unwrap(r#"{"log":"[inf] f(1): \"x\"\n","stream":"stdout","time":"t","tag":"a"}"#);
+        let (text, key) =
+            unwrap(r#"{"log":"[inf] f(1): \"x\"\n","stream":"stdout","time":"t","tag":"a"}"#);
         assert_eq!((text.as_ref(), key.as_str()), ("[inf] f(1): \"x\"", "a"));
         let other = r#"{"cmdType":1}"#;
         assert_eq!(unwrap(other).0, other);

@@ -277,7 +277,8 @@ mod tests {
     fn blank_and_binary_are_told() {
         assert!(lines(&[b" \r\n\t\n"]).1.is_blank());
         assert!(!lines(&[b"x"]).1.is_blank());
-        let noise: Vec<u8> = (0..4096_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let noise: Vec<u8> =
+            (0..4096_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         assert!(lines(&[&noise]).1.looks_binary());
         assert!(!lines(&["纯文本日志\n".repeat(50).as_bytes()]).1.looks_binary());
     }

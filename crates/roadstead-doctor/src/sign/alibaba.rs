@@ -297,7 +297,8 @@ fn tcp_failed(tracker: &mut Tracker, hit: &Hit<'_>) {
     }
     let wrong = tracker.memo.port.is_some_and(|port| !PORTS.contains(&port));
     tracker.attempt_fault("tcp.connect_failed", hit.line);
-    if wrong && let Some(fault) = tracker.faults.iter_mut().find(|f| f.code == "tcp.connect_failed") {
+    if wrong && let Some(fault) = tracker.faults.iter_mut().find(|f| f.code == "tcp.connect_failed")
+    {
         prefer(&mut fault.alternatives, "tcp.wrong_port");
     }
 }
@@ -357,7 +358,9 @@ fn http_code(tracker: &mut Tracker, hit: &Hit<'_>) {
     if !(dispatch || register) || tracker.memo.connected {
         return;
     }
-    let Some(code) = hit.int().or_else(|| json(hit.line.text, "code").and_then(int)) else { return };
+    let Some(code) = hit.int().or_else(|| json(hit.line.text, "code").and_then(int)) else {
+        return;
+    };
     let text = json(hit.line.text, "message").unwrap_or_default();
     match code {
         200 => {}
@@ -385,7 +388,13 @@ fn dispatch_code(tracker: &mut Tracker, hit: &Hit<'_>) {
 }
 
 fn dispatch_refused(tracker: &mut Tracker, hit: &Hit<'_>) {
-    let known = ["dispatch.device_unknown", "dispatch.refused", "http.no_response", "tcp.connect_failed", "dns.unresolved"];
+    let known = [
+        "dispatch.device_unknown",
+        "dispatch.refused",
+        "http.no_response",
+        "tcp.connect_failed",
+        "dns.unresolved",
+    ];
     if known.iter().any(|code| tracker.has_fault(code)) {
         return tracker.consequence(hit.line, "dispatch.refused");
     }
@@ -410,7 +419,8 @@ fn connack(tracker: &mut Tracker, hit: &Hit<'_>) {
 
 /// The peer closed: before CONNACK it is a cause, later a lost session.
 fn closed(tracker: &mut Tracker, hit: &Hit<'_>) {
-    let waiting = !tracker.memo.connected && tracker.started_at(S::MqttConnack) > tracker.done_at(S::MqttConnack);
+    let waiting = !tracker.memo.connected
+        && tracker.started_at(S::MqttConnack) > tracker.done_at(S::MqttConnack);
     if waiting && !tracker.memo.attempt_failed {
         tracker.attempt_fault("mqtt.closed_before_connack", hit.line);
     }
@@ -500,7 +510,10 @@ fn link4(tracker: &mut Tracker, hit: &Hit<'_>) {
         Some(0x0f18) => "tls.server_cert_untrusted",
         Some(0x0204) => "mqtt.closed_before_connack",
         Some(0x0104..=0x0108) => "identity.missing",
-        Some(0x0205 | 0x0315) if !tracker.has_fault("mqtt.connack_timeout") && !tracker.has_fault("cloud.throttled") => {
+        Some(0x0205 | 0x0315)
+            if !tracker.has_fault("mqtt.connack_timeout")
+                && !tracker.has_fault("cloud.throttled") =>
+        {
             return shared::connack_missing(tracker, line);
         }
         _ => return tracker.consequence(line, "mqtt.connect_failed"),
@@ -550,7 +563,9 @@ fn token_reply(tracker: &mut Tracker, hit: &Hit<'_>) {
     *tracker.strong.entry(AOS).or_default() += 1;
     tracker.memo.token_replied = true;
     tracker.done(S::TokenReply, hit.line);
-    for code in ["bind.token_not_acknowledged", "bind.token_reply_unmatched", "bind.token_publish_unacked"] {
+    for code in
+        ["bind.token_not_acknowledged", "bind.token_reply_unmatched", "bind.token_publish_unacked"]
+    {
         tracker.heal(code);
     }
 }
@@ -622,9 +637,12 @@ pub(super) fn finish(tracker: &mut Tracker) {
     {
         let _ = tracker.suspect_quoted("bind.token_not_acknowledged", ABSENCE, number, &text);
     }
-    if tracker.memo.has("migrating") && tracker.last_line > tracker.started_at(S::RegionMigrate) + 200 {
+    if tracker.memo.has("migrating")
+        && tracker.last_line > tracker.started_at(S::RegionMigrate) + 200
+    {
         let at = tracker.started_at(S::RegionMigrate);
-        let _ = tracker.suspect_quoted("region.migrate_failed", ABSENCE, at, "thing/bootstrap/notify");
+        let _ =
+            tracker.suspect_quoted("region.migrate_failed", ABSENCE, at, "thing/bootstrap/notify");
     }
     // Only constant final lines: the cause is not in the log.
     let nothing = tracker.faults.iter().all(|fault| fault.side || fault.healed);

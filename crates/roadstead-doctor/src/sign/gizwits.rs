@@ -89,7 +89,8 @@ pub(super) static SIGNS: &[Sign] = &[
 
 /// Remembers the command of the frame that is sent: `ff ff len len cmd sn flags flags`.
 fn frame(tracker: &mut Tracker, hit: &Hit<'_>) {
-    let mut bytes = hit.line.text.get(hit.at..).unwrap_or_default().split_ascii_whitespace().skip(4);
+    let mut bytes =
+        hit.line.text.get(hit.at..).unwrap_or_default().split_ascii_whitespace().skip(4);
     tracker.memo.serial = bytes.next().and_then(|byte| u8::from_str_radix(byte, 16).ok());
     if tracker.memo.serial == Some(FIRST_COMMAND) && tracker.done_at(S::SerialMcu) == 0 {
         tracker.start(S::SerialMcu, hit.line);

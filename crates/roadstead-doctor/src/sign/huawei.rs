@@ -211,7 +211,9 @@ fn no_connection(tracker: &mut Tracker, line: &Line<'_>) {
     let mutual = tracker.memo.certificate;
     tracker.attempt_fault(if secure { "tls.connect_failed" } else { "tcp.connect_failed" }, line);
     ports(tracker);
-    if mutual && let Some(fault) = tracker.faults.iter_mut().find(|f| f.code == "tls.connect_failed") {
+    if mutual
+        && let Some(fault) = tracker.faults.iter_mut().find(|f| f.code == "tls.connect_failed")
+    {
         prefer(&mut fault.alternatives, "tls.client_cert_rejected");
         prefer(&mut fault.alternatives, "tls.client_key_mismatch");
     }
@@ -254,7 +256,9 @@ fn result_text(tracker: &mut Tracker, hit: &Hit<'_>) {
             tracker.attempt_fault(code, hit.line);
         }
         None if lower.starts_with("success") || text.starts_with('0') => {}
-        None if !tracker.memo.attempt_failed => tracker.attempt_fault("mqtt.connect_failed", hit.line),
+        None if !tracker.memo.attempt_failed => {
+            tracker.attempt_fault("mqtt.connect_failed", hit.line)
+        }
         None => tracker.consequence(hit.line, "mqtt.connect_failed"),
     }
 }
@@ -405,7 +409,8 @@ const COMMAND_MS: i64 = 20_000;
 /// Decides by absence.
 pub(super) fn finish(tracker: &mut Tracker) {
     if let Some((_, number, sent, text)) = tracker.memo.commands.first().cloned() {
-        let late = matches!((sent, tracker.last_ms), (Some(sent), Some(last)) if last - sent > COMMAND_MS);
+        let late =
+            matches!((sent, tracker.last_ms), (Some(sent), Some(last)) if last - sent > COMMAND_MS);
         let confidence = if late { ABSENCE } else { EARLY_END };
         let _ = tracker.suspect_quoted("command.no_response", confidence, number, &text);
     }

@@ -235,7 +235,10 @@ mod tests {
 
     #[test]
     fn numbers_and_json_are_read_from_broken_text() {
-        assert_eq!((int(" -35,"), int("x"), hex("-0x0344 x"), hex("0x7280")), (Some(-35), None, Some(0x344), Some(0x7280)));
+        assert_eq!(
+            (int(" -35,"), int("x"), hex("-0x0344 x"), hex("0x7280")),
+            (Some(-35), None, Some(0x344), Some(0x7280))
+        );
         assert_eq!(json(r#"{"code":200,"x":"#, "code"), Some("200"));
         assert_eq!(json(r#"{\"code\": \"5\"}"#, "code"), Some("5"));
         assert_eq!(json(r#"{"errcode":1,"code":"a b"}"#, "code"), Some("a b"));

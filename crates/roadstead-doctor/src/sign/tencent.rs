@@ -249,9 +249,15 @@ fn boarding(tracker: &mut Tracker, hit: &Hit<'_>) {
 }
 
 fn token_refused_known(tracker: &Tracker) -> bool {
-    ["bind.token_refused", "bind.token_expired", "bind.token_already_used", "bind.token_unknown", "bind.token_reply_malformed"]
-        .iter()
-        .any(|code| tracker.has_fault(code))
+    [
+        "bind.token_refused",
+        "bind.token_expired",
+        "bind.token_already_used",
+        "bind.token_unknown",
+        "bind.token_reply_malformed",
+    ]
+    .iter()
+    .any(|code| tracker.has_fault(code))
 }
 
 /// The reason of the Wi-Fi driver (IEEE 802.11 and ESP numbers).
@@ -278,7 +284,10 @@ fn tcp_failed(tracker: &mut Tracker, hit: &Hit<'_>) {
     if tracker.memo.attempt_failed && tracker.has_fault("dns.unresolved") {
         return tracker.consequence(hit.line, "tcp.connect_failed");
     }
-    let known = hit.rest().split_once("errno").and_then(|(_, rest)| int(rest.trim_start_matches([':', ' '])));
+    let known = hit
+        .rest()
+        .split_once("errno")
+        .and_then(|(_, rest)| int(rest.trim_start_matches([':', ' '])));
     let code = known.and_then(shared::errno).or_else(|| shared::socket_text(hit.rest()));
     tracker.attempt_fault(code.unwrap_or("tcp.connect_failed"), hit.line);
 }
@@ -341,7 +350,9 @@ fn register_refused(tracker: &mut Tracker, hit: &Hit<'_>) {
         Some(code) => {
             let _ = tracker.suspect(code, LIKELY, hit.line);
         }
-        None if number < 0 && http_known(tracker) => tracker.consequence(hit.line, "http.response_invalid"),
+        None if number < 0 && http_known(tracker) => {
+            tracker.consequence(hit.line, "http.response_invalid")
+        }
         None if number < 0 => tracker.fault("http.response_invalid", hit.line),
         None => tracker.fault("dynreg.refused", hit.line),
     }
@@ -360,7 +371,8 @@ fn http(tracker: &mut Tracker, code: &'static str, line: &Line<'_>) {
 }
 
 fn http_silent(tracker: &mut Tracker, hit: &Hit<'_>) {
-    let wanted = tracker.memo.upgrade.is_some() || tracker.started_at(S::Dynreg) > tracker.done_at(S::Dynreg);
+    let wanted = tracker.memo.upgrade.is_some()
+        || tracker.started_at(S::Dynreg) > tracker.done_at(S::Dynreg);
     if wanted {
         http(tracker, "http.no_response", hit.line);
     }
@@ -516,7 +528,9 @@ fn reply_code(tracker: &mut Tracker, hit: &Hit<'_>) {
             tracker.memo.token_replied = true;
             tracker.done(S::TokenReply, hit.line);
         }
-        Some(_) if token_refused_known(tracker) => tracker.consequence(hit.line, "bind.token_refused"),
+        Some(_) if token_refused_known(tracker) => {
+            tracker.consequence(hit.line, "bind.token_refused")
+        }
         Some(_) => refused(tracker, "", hit.line),
         None => {}
     }
@@ -531,7 +545,8 @@ fn refused(tracker: &mut Tracker, status: &str, line: &Line<'_>) {
         text if text.contains("not exist") || text.contains("unknown") => "bind.token_unknown",
         _ => "bind.token_refused",
     };
-    let _ = tracker.suspect(code, if code == "bind.token_refused" { SYMPTOM } else { LIKELY }, line);
+    let _ =
+        tracker.suspect(code, if code == "bind.token_refused" { SYMPTOM } else { LIKELY }, line);
 }
 
 /// The device prints success: only a reply with code 0 makes it true.
@@ -597,7 +612,14 @@ fn gateway_refused(tracker: &mut Tracker, number: i64, line: &Line<'_>) {
 
 fn upgraded(tracker: &mut Tracker, _: &Hit<'_>) {
     tracker.memo.upgrade = None;
-    for code in ["ota.download_connection_lost", "ota.integrity_failed", "ota.server_unreachable", "http.not_found", "http.forbidden", "http.no_response"] {
+    for code in [
+        "ota.download_connection_lost",
+        "ota.integrity_failed",
+        "ota.server_unreachable",
+        "http.not_found",
+        "http.forbidden",
+        "http.no_response",
+    ] {
         tracker.heal(code);
     }
 }
@@ -641,7 +663,11 @@ pub(super) fn finish(tracker: &mut Tracker) {
         return;
     }
     let waiting = tracker.started_at(S::ProvisionSoftap);
-    if waiting > 0 && !memo.has("phone") && tracker.done_at(S::ProvisionSoftap) == 0 && memo.waits >= PHONE_WAIT {
+    if waiting > 0
+        && !memo.has("phone")
+        && tracker.done_at(S::ProvisionSoftap) == 0
+        && memo.waits >= PHONE_WAIT
+    {
         let text = "the hotspot is up, and no message of a phone follows";
         let _ = tracker.suspect_quoted("provision.no_credentials", ABSENCE, waiting, text);
     }
@@ -652,6 +678,9 @@ pub(super) fn finish(tracker: &mut Tracker) {
     if late {
         let number = tracker.last_line;
         token_open(tracker, &Line::new(number, "", ""));
-        tracker.faults.iter_mut().for_each(|fault| fault.quotes.retain(|quote| !quote.text.is_empty()));
+        tracker
+            .faults
+            .iter_mut()
+            .for_each(|fault| fault.quotes.retain(|quote| !quote.text.is_empty()));
     }
 }

@@ -16,7 +16,13 @@ pub(super) enum Proof {
 }
 
 /// Suspects the cause behind a number of the TLS or network layer.
-pub(super) fn fault(tracker: &mut Tracker, number: i64, proof: Proof, small: bool, line: &Line<'_>) {
+pub(super) fn fault(
+    tracker: &mut Tracker,
+    number: i64,
+    proof: Proof,
+    small: bool,
+    line: &Line<'_>,
+) {
     tracker.memo.attempt_failed = true;
     let code = match number {
         0x0052 => "dns.unresolved",
@@ -35,9 +41,20 @@ pub(super) fn fault(tracker: &mut Tracker, number: i64, proof: Proof, small: boo
         0x3e00 => "tls.client_cert_missing",
         _ => "tls.handshake_closed",
     };
-    let symptom = matches!(code, "tls.handshake_closed" | "tls.alert_received" | "tls.not_tls_port" | "tls.buffer_too_small" | "tcp.connect_failed");
-    let psk: &[&'static str] =
-        &["tls.psk_mismatch", "tls.psk_identity_unknown", "tls.no_shared_suite", "tls.not_tls_port"];
+    let symptom = matches!(
+        code,
+        "tls.handshake_closed"
+            | "tls.alert_received"
+            | "tls.not_tls_port"
+            | "tls.buffer_too_small"
+            | "tcp.connect_failed"
+    );
+    let psk: &[&'static str] = &[
+        "tls.psk_mismatch",
+        "tls.psk_identity_unknown",
+        "tls.no_shared_suite",
+        "tls.not_tls_port",
+    ];
     let server: &[&'static str] = &["tls.no_shared_suite", "tls.not_tls_port", "tls.psk_mismatch"];
     let certificate: &[&'static str] =
         &["tls.client_cert_rejected", "tls.no_shared_suite", "tls.not_tls_port"];

@@ -88,7 +88,8 @@ impl Label {
         match (&self.primary, errors.first()) {
             (None, None) => report.verdict == Verdict::Healthy || self.incomplete,
             (Some(primary), Some(first)) => {
-                first == primary || (self.ambiguous && self.acceptable.iter().any(|code| code == first))
+                first == primary
+                    || (self.ambiguous && self.acceptable.iter().any(|code| code == first))
             }
             (Some(_), None) => self.accept_healthy,
             (None, Some(_)) => false,
@@ -104,19 +105,28 @@ impl Label {
             out.push(format!("vendor {vendor:?}, not {:?}", self.vendor));
         }
         match (self.healthy, errors.first()) {
-            (Some(true), Some(_)) if self.weight > 0.0 => out.push(format!("false alarm {errors:?}")),
+            (Some(true), Some(_)) if self.weight > 0.0 => {
+                out.push(format!("false alarm {errors:?}"))
+            }
             (Some(false), Some(first)) if !self.acceptable.iter().any(|code| code == first) => {
                 out.push(format!("{first} is not acceptable; {:?} is", self.acceptable));
             }
             (Some(false), None) if !self.accept_healthy && self.weight > 0.0 => {
-                out.push(format!("nothing found, {:?} expected: {:?}", self.primary, codes(report)));
+                out.push(format!(
+                    "nothing found, {:?} expected: {:?}",
+                    self.primary,
+                    codes(report)
+                ));
             }
             _ => {}
         }
-        if self.weight > 0.0 && let Some(cause) = &self.true_cause {
-            let listed = report.findings.iter().any(|f| {
-                f.code == cause || f.alternatives.iter().any(|code| code == cause)
-            });
+        if self.weight > 0.0
+            && let Some(cause) = &self.true_cause
+        {
+            let listed = report
+                .findings
+                .iter()
+                .any(|f| f.code == cause || f.alternatives.iter().any(|code| code == cause));
             if !listed {
                 out.push(format!("true cause {cause} is not listed: {:?}", codes(report)));
             }

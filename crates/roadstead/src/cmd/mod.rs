@@ -10,6 +10,7 @@ pub(crate) mod demo;
 pub(crate) mod device;
 pub(crate) mod device_offline;
 pub(crate) mod device_run;
+pub(crate) mod doctor;
 pub(crate) mod errors;
 pub(crate) mod import;
 pub(crate) mod message;
