@@ -11,6 +11,7 @@ use roadstead_core::{Map, Timestamp, Value};
 use roadstead_dialects::cloud::{Account, Claim, Cloud, Hello, HttpRequest, Route, Tls};
 use roadstead_dialects::tencent::comm;
 use roadstead_dialects::{ALL, Dialect};
+use roadstead_doctor::{Doctor, Lang};
 use roadstead_wire::airlink::{Frame, Hopper, Keys, Plan, Scheme};
 use roadstead_wire::http::Response;
 use roadstead_wire::mqtt::codec::{Decoder, encode};
@@ -197,6 +198,25 @@ pub fn airlink(data: &[u8]) {
     let _ = hopper.reason().code();
 }
 
+/// A device's log, fed in two pieces cut at the first byte's value: no answer holds terminal
+/// control, and evidence lies within the file.
+pub fn doctor(data: &[u8]) {
+    let Some((&cut, rest)) = data.split_first() else { return };
+    let (head, tail) = rest.split_at(usize::from(cut).min(rest.len()));
+    let mut doctor = Doctor::new();
+    doctor.begin("device.log");
+    doctor.feed(head);
+    let _ = doctor.news();
+    doctor.feed(tail);
+    let report = doctor.finish();
+    let lines = report.files.first().map_or(0, |file| file.lines);
+    for evidence in report.findings.iter().flat_map(|finding| &finding.evidence) {
+        assert!(evidence.line <= lines, "line {} of {lines}", evidence.line);
+    }
+    let text = report.to_text(Lang::En, &|_, text| text.to_owned());
+    assert!(!text.contains(|c: char| c.is_control() && c != '\n'));
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -207,12 +227,13 @@ mod tests {
     type Target = fn(&[u8]);
 
     /// Every target by name.
-    const TARGETS: [(&str, Target); 10] = [
+    const TARGETS: [(&str, Target); 11] = [
         ("airlink", airlink),
         ("dialect_hello", dialect_hello),
         ("dialect_http", dialect_http),
         ("dialect_message", dialect_message),
         ("dialect_model", dialect_model),
+        ("doctor", doctor),
         ("http_response", http_response),
         ("mqtt_client", mqtt_client),
         ("mqtt_server", mqtt_server),
