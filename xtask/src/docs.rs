@@ -1,4 +1,5 @@
-//! `docs/errors.md`: one entry per stable code, from the table in `roadstead_core::code`.
+//! `docs/errors.md`: one entry per stable code, from the table in `roadstead_core::code`; and the
+//! pages of the doctor.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,15 +10,21 @@ use crate::Outcome;
 
 /// Writes the page, or checks that it is current.
 pub(crate) fn run(root: &Path, check: bool) -> Outcome {
-    let path = root.join("docs/errors.md");
-    let page = page();
+    let mut pages = crate::doctor::pages(root)?;
+    pages.push(("docs/errors.md".to_owned(), page()));
+    let problems: Vec<String> = pages.iter().filter_map(|page| put(root, page, check)).collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+/// Writes or checks one page and returns what is wrong.
+fn put(root: &Path, (name, page): &(String, String), check: bool) -> Option<String> {
+    let path = root.join(name);
     if check {
-        return match std::fs::read_to_string(&path) {
-            Ok(text) if text == page => Ok(()),
-            Ok(_) | Err(_) => Err(vec!["docs/errors.md is stale: run `cargo xtask docs`".into()]),
-        };
+        let same = std::fs::read_to_string(&path).is_ok_and(|text| text == *page);
+        return (!same).then(|| format!("{name} is stale: run `cargo xtask docs`"));
     }
-    std::fs::write(&path, page).map_err(|error| vec![format!("{}: {error}", path.display())])
+    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    folder.and_then(|()| std::fs::write(&path, page)).err().map(|error| format!("{name}: {error}"))
 }
 
 fn page() -> String {

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! cargo xtask tidy              checks that no compiler makes
-//! cargo xtask docs [--check]    writes docs/errors.md from the code table
+//! cargo xtask docs [--check]    writes docs/errors.md and docs/doctor/ from their tables
 //! cargo xtask openapi [--check] writes openapi/roadstead.json from the handlers
 //! cargo xtask no-std CRATE      checks that a pure crate and its dependencies need no std
 //! ```
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program")]
 
 mod docs;
+mod doctor;
 mod no_std;
 mod tidy;
 

@@ -26,7 +26,7 @@ fn round(line: impl Iterator<Item = u8> + Clone) -> Vec<u8> {
 }
 
 /// Each SDK's own words, nearly every line with a sign: the worst case.
-#[divan::bench(args = ["alibaba/l16_ok.log", "tencent/ok-softap-bind-plain.log", "gizwits/first_boot.log", "huawei/tiny-lwm2m-01.log"])]
+#[divan::bench(sample_count = 10, args = ["alibaba/l16_ok.log", "tencent/ok-softap-bind-plain.log", "gizwits/first_boot.log", "huawei/tiny-lwm2m-01.log"])]
 fn sdk_log(bencher: Bencher<'_, '_>, name: &str) {
     let path = format!("{}/samples/{name}", env!("CARGO_MANIFEST_DIR"));
     let log = round(std::fs::read(path).expect("sample").into_iter());
@@ -34,7 +34,7 @@ fn sdk_log(bencher: Bencher<'_, '_>, name: &str) {
 }
 
 /// An application's own chatter around a few signs: what long logs are made of.
-#[divan::bench]
+#[divan::bench(sample_count = 20)]
 fn application_log(bencher: Bencher<'_, '_>) {
     let chatter = b"2026-11-21 00:41:30,752 - MainThread - sensor.py[loop] - INFO: temperature 21.5 humidity 40 battery 3.61\n";
     let log = round(chatter.iter().copied());

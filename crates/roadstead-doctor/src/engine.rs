@@ -140,7 +140,11 @@ impl Doctor {
         note.encoding = match splitter.encoding() {
             Encoding::Utf8 if state.chinese => Encoding::Gb18030,
             Encoding::Utf8 if splitter.looks_binary() && !state.matched => Encoding::Binary,
-            known => known,
+            known @ (Encoding::Utf8
+            | Encoding::Utf16Le
+            | Encoding::Utf16Be
+            | Encoding::Gb18030
+            | Encoding::Binary) => known,
         };
     }
 

@@ -36,11 +36,17 @@ fn join(parts: &[&[u8]]) -> Vec<u8> {
 fn prefixes_of_collectors() {
     all_after("terminal", |b| each_line(b, |_, l| join(&[b"[COM7] ", l])));
     all_after("time and port", |b| {
-        each_line(b, |n, l| join(&[format!("[12:00:{:02}.123] [ttyUSB0] ", n / 50 % 60).as_bytes(), l]))
+        each_line(b, |n, l| {
+            join(&[format!("[12:00:{:02}.123] [ttyUSB0] ", n / 50 % 60).as_bytes(), l])
+        })
     });
     all_after("syslog", |b| each_line(b, |_, l| join(&[b"Nov 21 00:34:19 gw01 app[812]: ", l])));
-    all_after("logcat", |b| each_line(b, |_, l| join(&[b"11-21 00:34:19.123  1203  1291 I iot     : ", l])));
-    all_after("esp-idf", |b| each_line(b, |n, l| join(&[format!("I ({}) iot: ", 1000 + n).as_bytes(), l])));
+    all_after("logcat", |b| {
+        each_line(b, |_, l| join(&[b"11-21 00:34:19.123  1203  1291 I iot     : ", l]))
+    });
+    all_after("esp-idf", |b| {
+        each_line(b, |n, l| join(&[format!("I ({}) iot: ", 1000 + n).as_bytes(), l]))
+    });
     all_after("compose", |b| each_line(b, |_, l| join(&[b"device-1  | ", l])));
     all_after("container", |b| {
         each_line(b, |_, l| {
@@ -118,7 +124,9 @@ fn a_healthy_log_cut_anywhere_is_never_faulty() {
             let report = diagnose(&lines[..lines.len() * tenth / 10].concat());
             let found = errors(&report);
             let known = found.iter().all(|code| {
-                label.acceptable.iter().any(|ok| ok == code) || *code == "command.no_response" || *code == "ota.interrupted"
+                label.acceptable.iter().any(|ok| ok == code)
+                    || *code == "command.no_response"
+                    || *code == "ota.interrupted"
             });
             assert!(known, "{} cut at {tenth}0 %: {:?}", label.file, codes(&report));
         }
@@ -131,12 +139,18 @@ fn a_cut_head_keeps_the_cause() {
     for label in cases().into_iter().filter(|label| label.healthy == Some(false)) {
         let bytes = sample(&label.file);
         let whole = diagnose(&bytes);
-        let Some(line) = whole.findings.first().and_then(|f| f.evidence.first()).map(|e| e.line) else { continue };
+        let Some(line) = whole.findings.first().and_then(|f| f.evidence.first()).map(|e| e.line)
+        else {
+            continue;
+        };
         let from = (line as usize).saturating_sub(12);
         let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
         let report = diagnose(&lines[from.min(lines.len())..].concat());
-        let ok = errors(&report).first().is_some_and(|first| label.acceptable.iter().any(|code| code == first));
-        if !ok && report.verdict != Verdict::Incomplete && report.verdict != Verdict::NotRecognised {
+        let ok = errors(&report)
+            .first()
+            .is_some_and(|first| label.acceptable.iter().any(|code| code == first));
+        if !ok && report.verdict != Verdict::Incomplete && report.verdict != Verdict::NotRecognised
+        {
             wrong.push(format!("{}: {:?}", label.file, codes(&report)));
         }
     }
@@ -201,10 +215,19 @@ fn interleaved_devices_are_told_apart() {
 #[test]
 fn texts_in_payloads_do_not_alarm() {
     let decoys = [
-        ("tencent/ok-mqtt-sample-plain.log", "DBG|2026-11-21 00:35:31|mqtt_client_publish.c|qcloud_iot_mqtt_publish(346): publish packetID=0|topicName=$thing/up/property/A/B|payload={\"method\":\"report\",\"params\":{\"text\":\"mqtt connect with id: abcde failed: -116\"}}\n"),
-        ("tencent/ok-mqtt-sample-plain.log", "INF|2026-11-21 00:35:30|mqtt_sample.c|cb(309): Receive Message With topicName:$thing/down/x, payload:Device secret decode err\n"),
+        (
+            "tencent/ok-mqtt-sample-plain.log",
+            "DBG|2026-11-21 00:35:31|mqtt_client_publish.c|qcloud_iot_mqtt_publish(346): publish packetID=0|topicName=$thing/up/property/A/B|payload={\"method\":\"report\",\"params\":{\"text\":\"mqtt connect with id: abcde failed: -116\"}}\n",
+        ),
+        (
+            "tencent/ok-mqtt-sample-plain.log",
+            "INF|2026-11-21 00:35:30|mqtt_sample.c|cb(309): Receive Message With topicName:$thing/down/x, payload:Device secret decode err\n",
+        ),
         ("alibaba/l16_ok.log", ">     \"text\": \"recvConnackProc error,result = -35\"\n"),
-        ("huawei/c-sdk-16.log", "2026-11-21 00:35:09.303 DEBUG PUBLISH: topic=$oc/devices/d/sys/messages/up, messageId 9, payload is {\"content\":\"MqttBase_OnConnectFailure() error, messageId 0, code 4\"}\n"),
+        (
+            "huawei/c-sdk-16.log",
+            "2026-11-21 00:35:09.303 DEBUG PUBLISH: topic=$oc/devices/d/sys/messages/up, messageId 9, payload is {\"content\":\"MqttBase_OnConnectFailure() error, messageId 0, code 4\"}\n",
+        ),
     ];
     for (file, line) in decoys {
         let mut bytes = sample(file);
@@ -216,13 +239,20 @@ fn texts_in_payloads_do_not_alarm() {
 
 #[test]
 fn foreign_and_bad_input() {
-    let noise: Vec<u8> = (0..200_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
+    let noise: Vec<u8> =
+        (0..200_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
     let cases: [(&[u8], &str); 6] = [
         (b"", "input.empty"),
         (b" \n\t\r\n", "input.empty"),
         (&noise, "input.binary"),
-        (b"mosquitto: Connection Refused: not authorised.\nconnect failed errno 111\n", "input.not_recognised"),
-        (b"I (321) MQTT: transport_base: tcp connect failed\nE (9) esp-tls: -0x7280\n", "input.not_recognised"),
+        (
+            b"mosquitto: Connection Refused: not authorised.\nconnect failed errno 111\n",
+            "input.not_recognised",
+        ),
+        (
+            b"I (321) MQTT: transport_base: tcp connect failed\nE (9) esp-tls: -0x7280\n",
+            "input.not_recognised",
+        ),
         (b"nginx: upstream timed out (110: Connection timed out)\n", "input.not_recognised"),
     ];
     for (bytes, code) in cases {

@@ -134,6 +134,10 @@ fn civil(y: i64, m: i64, d: i64) -> i64 {
 fn tick<'a>(text: &'a str, head: &[u8]) -> Option<Stamp<'a>> {
     let bracket = |open: u8, close: u8| {
         memchr::memchr_iter(open, head).find_map(|at| {
+            // `port=[1883]` and `f(12)` are no times: a counter stands alone.
+            if at > 0 && !matches!(head[at - 1], b' ' | b']') {
+                return None;
+            }
             let inner = &head[at + 1..];
             let end = memchr::memchr(close, inner)?;
             let digits = &inner[..end];
@@ -145,7 +149,7 @@ fn tick<'a>(text: &'a str, head: &[u8]) -> Option<Stamp<'a>> {
     let printed = text.get(begin..end)?;
     let (whole, fraction) = printed.split_once('.').unwrap_or((printed, ""));
     let whole: i64 = whole.parse().ok()?;
-    let dated = whole >= 1_000_000_000 && whole < 4_000_000_000;
+    let dated = (1_000_000_000..4_000_000_000).contains(&whole);
     let ms = match (dated, fraction) {
         (true, _) => {
             whole.checked_mul(1000)?.checked_add(fraction.get(..3).unwrap_or("0").parse().ok()?)?
@@ -187,7 +191,9 @@ mod tests {
             let stamp = Line::new(1, text, "").time().expect(text);
             assert_eq!((stamp.text, stamp.ms), (printed, ms), "{text}");
         }
-        assert_eq!(Line::new(1, "no time (1): x", "").time(), None);
+        for text in ["no time (1): x", "server(host='h', port=[1883])", "f(1234): x"] {
+            assert_eq!(Line::new(1, text, "").time(), None, "{text}");
+        }
     }
 
     #[test]
