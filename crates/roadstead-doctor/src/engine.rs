@@ -8,10 +8,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, Match, MatchKind};
 use encoding_rs::GB18030;
 
-use crate::input::{Encoding, Line, Splitter, strip, unwrap};
+use crate::input::{Encoding, Line, PAYLOAD_MARKS, Splitter, is_payload, strip, unwrap};
 use crate::limit::{DEVICES_MAX, FILES_MAX};
 use crate::mask::{MARKS, Masker};
 use crate::report::{FileNote, Report};
@@ -23,11 +23,28 @@ use crate::verdict;
 enum Target {
     Sign(Family, &'static Sign),
     Secret,
+    /// A payload begins here.
+    Payload,
 }
 
 struct Automaton {
     search: AhoCorasick,
     targets: Vec<Vec<Target>>,
+}
+
+impl Automaton {
+    /// Returns true when a line holds more than the beginning of a payload.
+    fn matters(&self, hits: &[Match]) -> bool {
+        let alone = |target: &Target| matches!(target, Target::Payload);
+        hits.iter().any(|hit| !self.targets[hit.pattern().as_usize()].iter().all(alone))
+    }
+
+    /// Returns where the payload begins.
+    fn payload(&self, hits: &[Match]) -> Option<usize> {
+        let mark = |target: &Target| matches!(target, Target::Payload);
+        let begins = |hit: &&Match| self.targets[hit.pattern().as_usize()].iter().any(mark);
+        hits.iter().filter(begins).map(Match::start).min()
+    }
 }
 
 static AUTOMATON: LazyLock<Automaton> = LazyLock::new(|| {
@@ -49,6 +66,9 @@ static AUTOMATON: LazyLock<Automaton> = LazyLock::new(|| {
     }
     for mark in MARKS {
         add(mark, Target::Secret);
+    }
+    for mark in PAYLOAD_MARKS {
+        add(mark, Target::Payload);
     }
     let search = AhoCorasick::builder()
         .match_kind(MatchKind::Standard)
@@ -89,6 +109,8 @@ struct State {
     wrapped_number: u64,
     wrapped_pieces: u8,
     fresh: Vec<(usize, Family, &'static str)>,
+    /// Hits of the current line; kept for its capacity.
+    hits: Vec<Match>,
 }
 
 impl Default for Doctor {
@@ -209,26 +231,27 @@ impl State {
     fn logical(&mut self, number: u64, line: &[u8]) {
         let automaton = &*AUTOMATON;
         let follows = self.masker.wants_next();
-        let mut hits = automaton.search.find_overlapping_iter(line).peekable();
-        if hits.peek().is_none() && !follows {
-            return;
+        let mut hits = std::mem::take(&mut self.hits);
+        hits.clear();
+        hits.extend(automaton.search.find_overlapping_iter(line));
+        if follows || automaton.matters(&hits) {
+            let decoded = self.decode(line);
+            if follows {
+                self.masker.learn_next(&decoded);
+            }
+            let (text, key) = unwrap(&decoded);
+            if !matches!((&decoded, &text), (Cow::Borrowed(_), Cow::Borrowed(_))) {
+                // Decoding or unwrapping moved the text: search it again.
+                hits.clear();
+                hits.extend(automaton.search.find_overlapping_iter(text.as_bytes()));
+            }
+            let payload = match is_payload(&text) {
+                true => 0,
+                false => automaton.payload(&hits).unwrap_or(text.len()),
+            };
+            self.apply_all(&Line::with_payload(number, &text, &key, payload), automaton, &hits);
         }
-        let decoded = self.decode(line);
-        if follows {
-            self.masker.learn_next(&decoded);
-        }
-        if hits.peek().is_none() {
-            return;
-        }
-        let (text, key) = unwrap(&decoded);
-        let plain = matches!((&decoded, &text), (Cow::Borrowed(_), Cow::Borrowed(_)));
-        let line = Line::new(number, &text, &key);
-        if plain {
-            self.hits(&line, automaton, hits);
-        } else {
-            // Decoding or unwrapping moved the text: search it again.
-            self.hits(&line, automaton, automaton.search.find_overlapping_iter(text.as_bytes()));
-        }
+        self.hits = hits;
     }
 
     fn decode<'a>(&mut self, line: &'a [u8]) -> Cow<'a, str> {
@@ -242,16 +265,12 @@ impl State {
         }
     }
 
-    fn hits(
-        &mut self,
-        line: &Line<'_>,
-        automaton: &'static Automaton,
-        hits: impl Iterator<Item = aho_corasick::Match>,
-    ) {
+    fn apply_all(&mut self, line: &Line<'_>, automaton: &'static Automaton, hits: &[Match]) {
         let mut secret = false;
         for found in hits {
             for target in &automaton.targets[found.pattern().as_usize()] {
                 match target {
+                    Target::Payload => {}
                     Target::Secret => secret = true,
                     Target::Sign(family, sign) => {
                         if sign.holds(line, found.start()) {

@@ -28,8 +28,12 @@ pub(crate) const MARKS: &[&str] = &[
     "Key:",
     "StaPass",
     "DS :",
-    "sign",
-    "Sign",
+    "sign:",
+    "sign=",
+    "sign\"",
+    "sign\\",
+    "signature",
+    "Sign:",
     "SIGN",
     "earer",
     "uthorization",
@@ -45,7 +49,7 @@ pub(crate) const MARKS: &[&str] = &[
     "ynreg 0 ",
     "rivateKey",
     "rivate_key",
-    "payload",
+    "): payload:",
 ];
 
 /// Keys whose values are secret: compared without case, `_` and `-`, at the end of the key.
@@ -230,10 +234,7 @@ fn keyed(text: &str, at: usize) -> Option<(usize, usize)> {
         .rfind(|c: char| !name(c))
         .map_or(0, |n| n + before[n..].chars().next().map_or(1, char::len_utf8));
     let key = &before[start..];
-    let plain: String =
-        key.chars().filter(|c| *c != '_' && *c != '-').collect::<String>().to_ascii_lowercase();
-    let secret = KEYS.iter().any(|known| plain.ends_with(known)) || EXACT.contains(&key);
-    if !secret {
+    if !is_secret(key) {
         return None;
     }
     let after = &text[at + 1..];
@@ -252,6 +253,23 @@ fn keyed(text: &str, at: usize) -> Option<(usize, usize)> {
     // `Bearer` alone is the scheme; its value has a mark of its own.
     let scheme = value[..length].eq_ignore_ascii_case("bearer");
     (length > 0 && !scheme).then_some((begin, begin + length))
+}
+
+/// Returns true when the value of a key is secret.
+fn is_secret(key: &str) -> bool {
+    let ends = |key: &[u8], known: &str| {
+        let from = key.len().checked_sub(known.len());
+        from.is_some_and(|from| key[from..].eq_ignore_ascii_case(known.as_bytes()))
+    };
+    if KEYS.iter().any(|known| ends(key.as_bytes(), known)) || EXACT.contains(&key) {
+        return true;
+    }
+    let split = |byte: &u8| matches!(byte, b'_' | b'-');
+    let joined: Vec<u8> = match key.bytes().any(|byte| split(&byte)) {
+        true => key.bytes().filter(|byte| !split(byte)).collect(),
+        false => return false,
+    };
+    KEYS.iter().any(|known| ends(&joined, known))
 }
 
 #[cfg(test)]

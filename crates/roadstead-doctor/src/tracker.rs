@@ -170,9 +170,11 @@ impl Tracker {
         for act in sign.acts {
             match act {
                 Act::Strong(sdk) => *self.strong.entry(sdk).or_default() += 1,
-                Act::Weak(sdk) => {
+                // Three are more than recognition needs.
+                Act::Weak(sdk) if self.weak.len() < 3 => {
                     self.weak.insert(sign.needle, sdk);
                 }
+                Act::Weak(_) => {}
                 Act::Boot => self.boot(hit.line),
                 Act::Start(stage) => self.start(*stage, hit.line),
                 Act::Done(stage) => self.done(*stage, hit.line),

@@ -53,6 +53,7 @@ pub(crate) fn judge(mut files: Vec<FileNote>, slots: Vec<Slot>, masker: &Masker)
             findings.extend(found);
         }
     }
+    join_views(&mut findings, &devices);
     let failed = findings.iter().any(|finding| finding.severity == Severity::Error);
     let verdict = match (devices.is_empty(), failed, open.is_empty()) {
         (true, ..) => Verdict::NotRecognised,
@@ -77,6 +78,39 @@ fn rank(finding: &Finding) -> (Severity, bool) {
     let blocking = finding.stage.is_some_and(|stage| stage.domain() == Domain::Cloud);
     (finding.severity, !blocking)
 }
+
+/// Where the platform's trace names one of the causes that a device's symptom leaves open, the
+/// named cause takes the symptom's place with the evidence of both.
+fn join_views(findings: &mut Vec<Finding>, devices: &[Device]) {
+    let platform = |device: usize| devices.get(device).is_some_and(|d| d.sdk == Some(TRACE));
+    let (told, mut own): (Vec<Finding>, Vec<Finding>) =
+        findings.drain(..).partition(|finding| platform(finding.device));
+    let mut left = Vec::new();
+    for cause in told {
+        let open = own.iter_mut().find(|symptom| {
+            symptom.severity == Severity::Error
+                && (symptom.code == cause.code || symptom.alternatives.contains(&cause.code))
+        });
+        let Some(symptom) = open else {
+            left.push(cause);
+            continue;
+        };
+        symptom.code = cause.code;
+        symptom.confidence = TOLD;
+        symptom.stage = cause.stage;
+        symptom.remedy = cause.remedy;
+        symptom.alternatives = Vec::new();
+        symptom.next = Vec::new();
+        symptom.evidence.extend(cause.evidence);
+    }
+    *findings = own;
+    findings.extend(left);
+}
+
+/// The SDK id of the platform's trace.
+const TRACE: &str = "roadstead-trace";
+/// Confidence of a cause that the platform names.
+const TOLD: f64 = 0.98;
 
 /// One device under judgement.
 struct Case<'a> {

@@ -286,3 +286,42 @@ fn an_explicit_cause_is_told_before_the_end() {
     doctor.feed(b"more\n");
     assert!(doctor.news().is_empty());
 }
+
+/// The platform's trace names what the device's log leaves open.
+#[test]
+fn the_trace_decides_between_causes_that_look_alike() {
+    let entry = |code: &str| {
+        serde_json::json!({"at": "20261121T003759Z", "hop": "up", "what": "tls", "code": code, "text": "203.0.113.7"})
+            .to_string()
+    };
+    for (log, code, expected) in [
+        ("tencent/wrong-psk.log", "auth.psk_mismatch", "tls.psk_mismatch"),
+        ("tencent/wrong-psk.log", "auth.unknown_device", "tls.psk_identity_unknown"),
+        ("tencent/broker-goes-away.log", "session.taken_over", "mqtt.duplicate_client"),
+        ("huawei/tiny-mqtt-01.log", "auth.certificate_mismatch", "tls.fingerprint_mismatch"),
+        ("tencent/v3-bind-code.log", "bind.already_used", "bind.token_already_used"),
+    ] {
+        let mut doctor = Doctor::new();
+        doctor.begin("device.log");
+        doctor.feed(&sample(log));
+        doctor.begin("trace.json");
+        doctor.feed(entry(code).as_bytes());
+        let report = doctor.finish();
+        assert_eq!(errors(&report), [expected], "{log} with {code}");
+        let first = &report.findings[0];
+        assert!(first.confidence > 0.95 && first.alternatives.is_empty());
+        assert!(
+            first.evidence.iter().any(|e| e.file == 0)
+                && first.evidence.iter().any(|e| e.file == 1)
+        );
+    }
+}
+
+#[test]
+fn a_pretty_printed_trace_reads_alike() {
+    let trace = serde_json::json!({"device_id": "d", "entries": [
+        {"at": "20261121T003759Z", "hop": "up", "what": "login", "code": "auth.frozen", "text": ""},
+    ]});
+    let report = diagnose(format!("{trace:#}").as_bytes());
+    assert_eq!(errors(&report), ["cloud.device_disabled"]);
+}

@@ -23,9 +23,11 @@ pub(crate) fn strip(line: &[u8]) -> Cow<'_, [u8]> {
                 }
                 at += 1;
             }
-            byte => {
-                out.push(byte);
-                at += 1;
+            _ => {
+                let rest = &line[at..];
+                let run = memchr::memchr3(0x1b, 0, b'\r', rest).unwrap_or(rest.len());
+                out.extend_from_slice(&rest[..run]);
+                at += run;
             }
         }
     }

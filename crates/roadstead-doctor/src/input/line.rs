@@ -1,9 +1,11 @@
 //! One line, ready for the signs: text, number, time, device key, where foreign text begins.
 
+use std::cell::OnceCell;
+
 use memchr::memmem;
 
 /// One line of a log after decoding and unwrapping.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Line<'a> {
     /// Number in the file, from 1.
     pub number: u64,
@@ -13,28 +15,49 @@ pub struct Line<'a> {
     pub key: &'a str,
     /// Index in `text` from which the text is not the program's own: a payload or JSON.
     pub payload: usize,
+    /// Where its printed time begins, its length and value, once asked for.
+    stamp: OnceCell<Option<(usize, usize, i64, bool)>>,
 }
 
 /// Texts that introduce a payload.
-const PAYLOAD_MARKS: &[&str] =
+pub(crate) const PAYLOAD_MARKS: &[&str] =
     &["{\"", "{ \"", "{\\\"", "payload", " msg: ", " msg= ", "topic_msg=", "Json Document="];
 
 impl<'a> Line<'a> {
     /// Makes a line and finds its payload.
     pub fn new(number: u64, text: &'a str, key: &'a str) -> Self {
-        Self { number, text, key, payload: payload(text) }
+        Self::with_payload(number, text, key, payload(text))
+    }
+
+    /// Makes a line whose payload begins at a known index.
+    pub(crate) fn with_payload(number: u64, text: &'a str, key: &'a str, payload: usize) -> Self {
+        Self { number, text, key, payload, stamp: OnceCell::new() }
     }
 
     /// Returns the time in milliseconds: since 1970 where a date is printed, else since the start
     /// of the device. Only differences of the same kind mean anything.
     pub fn time(&self) -> Option<Stamp<'a>> {
-        stamp(self.text)
+        let known = self.stamp.get_or_init(|| {
+            let found = stamp(self.text)?;
+            let begin = found.text.as_ptr().addr() - self.text.as_ptr().addr();
+            Some((begin, found.text.len(), found.ms, found.dated))
+        });
+        known.map(|(begin, length, ms, dated)| Stamp {
+            text: &self.text[begin..begin + length],
+            ms,
+            dated,
+        })
     }
 }
 
-fn payload(text: &str) -> usize {
+/// Returns true for a line of a printed payload: JSON or a dump.
+pub(crate) fn is_payload(text: &str) -> bool {
     let start = text.trim_start();
-    if start.starts_with('"') || start.starts_with("> ") || start.starts_with("< ") {
+    start.starts_with('"') || start.starts_with("> ") || start.starts_with("< ")
+}
+
+fn payload(text: &str) -> usize {
+    if is_payload(text) {
         return 0;
     }
     let found =

@@ -9,5 +9,6 @@ mod split;
 
 pub(crate) use clean::{printable, strip};
 pub use line::Line;
+pub(crate) use line::{PAYLOAD_MARKS, is_payload};
 pub(crate) use prefix::unwrap;
 pub use split::{Encoding, Splitter};

@@ -15,10 +15,21 @@ pub(crate) fn unwrap(line: &str) -> (Cow<'_, str>, String) {
     if line.starts_with("{\"")
         && let Some((text, key)) = container(line)
     {
-        let inner = key_of(&text);
+        let inner = key_of(head(&text));
         return (Cow::Owned(text), if inner.is_empty() { key } else { inner });
     }
-    (Cow::Borrowed(line), key_of(line))
+    (Cow::Borrowed(line), key_of(head(line)))
+}
+
+/// Bytes at the start of a line that can hold a prefix.
+const PREFIX_BYTES: usize = 128;
+
+fn head(line: &str) -> &str {
+    let mut end = line.len().min(PREFIX_BYTES);
+    while !line.is_char_boundary(end) {
+        end -= 1;
+    }
+    &line[..end]
 }
 
 /// Reads one JSON line of a collector; `None` when it is some other JSON.

@@ -86,7 +86,7 @@ pub(super) static SIGNS: &[Sign] = &[
     sign("Setting up the SSL/TLS structure", &[Done(S::Tcp), Call(tls_start)]),
     sign("Performing the SSL/TLS handshake", &[Start(S::Tls)]),
     sign("mbedtls_ssl_handshake returned ", &[Call(tls_number)]),
-    sign("certificate verification result: 0x00", &[Done(S::Tls)]),
+    sign("certificate verification result: 0x00", &[Done(S::Tls), Call(tls_up)]),
     // Registration and address.
     sign("Now We Need Dynamic Register", &[Start(S::Dynreg)]),
     sign("Dynamic Register Code:", &[Call(register_code)]),
@@ -315,6 +315,11 @@ pub(super) fn prefer(alternatives: &mut Vec<&'static str>, code: &'static str) {
 fn tls_start(tracker: &mut Tracker, _: &Hit<'_>) {
     tracker.memo.secure = true;
     tracker.memo.attempt_failed = false;
+}
+
+fn tls_up(tracker: &mut Tracker, hit: &Hit<'_>) {
+    tracker.count_connect(hit.line);
+    tracker.start(S::MqttConnack, hit.line);
 }
 
 fn tls_number(tracker: &mut Tracker, hit: &Hit<'_>) {

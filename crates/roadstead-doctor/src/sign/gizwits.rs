@@ -84,6 +84,8 @@ pub(super) static SIGNS: &[Sign] = &[
     // Upgrades.
     sign("Start MCU OTA", &[Start(S::Ota), Call(upgrade)]),
     sign("Start WIFI OTA", &[Start(S::Ota), Call(upgrade)]),
+    sign("start MCU OTA", &[Start(S::Ota), Call(upgrade)]),
+    sign("start WIFI OTA", &[Start(S::Ota), Call(upgrade)]),
     sign("download firmware type", &[Call(|t, hit| t.evidence("ota.interrupted", hit.line))]),
 ];
 

@@ -13,6 +13,7 @@ mod platform;
 mod shared;
 mod tencent;
 mod tls;
+mod trace;
 
 use crate::Stage;
 use crate::input::Line;
@@ -27,12 +28,20 @@ pub(crate) enum Family {
     Nb,
     Platform,
     Tencent,
+    Trace,
 }
 
 impl Family {
     /// Every family and its functions.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Alibaba, Self::Gizwits, Self::Huawei, Self::Nb, Self::Platform, Self::Tencent];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Alibaba,
+        Self::Gizwits,
+        Self::Huawei,
+        Self::Nb,
+        Self::Platform,
+        Self::Tencent,
+        Self::Trace,
+    ];
 
     /// Returns the table of signs.
     pub(crate) fn signs(self) -> &'static [Sign] {
@@ -43,6 +52,7 @@ impl Family {
             Self::Nb => nb::SIGNS,
             Self::Platform => platform::SIGNS,
             Self::Tencent => tencent::SIGNS,
+            Self::Trace => trace::SIGNS,
         }
     }
 
@@ -53,7 +63,7 @@ impl Family {
             Self::Gizwits => gizwits::finish(tracker),
             Self::Huawei => huawei::finish(tracker),
             Self::Nb => nb::finish(tracker),
-            Self::Platform => {}
+            Self::Platform | Self::Trace => {}
             Self::Tencent => tencent::finish(tracker),
         }
     }
@@ -67,6 +77,7 @@ impl Family {
             Self::Nb => (nb::vendor(tracker), Some("nb-at")),
             Self::Platform => (None, Some("platform")),
             Self::Tencent => (Some("tencent"), Some(tencent::sdk(tracker))),
+            Self::Trace => (None, Some("roadstead-trace")),
         }
     }
 }

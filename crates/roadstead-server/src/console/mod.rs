@@ -3,6 +3,8 @@
 //! Everything the pages show comes from the API with the credentials of whoever looks; this module
 //! only serves files. The policy allows nothing but these files and calls to this server.
 
+mod doctor;
+
 use axum::Router;
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -18,12 +20,15 @@ const CSS: &str = "text/css; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 /// Every file: path, content type, content.
-static FILES: [(&str, &str, &str); 8] = [
+static FILES: [(&str, &str, &str); 11] = [
     ("/", HTML, include_str!("index.html")),
     ("/console/console.css", CSS, include_str!("console.css")),
     ("/console/console.js", JS, include_str!("console.js")),
     ("/console/words.js", JS, include_str!("words.js")),
     ("/console/mark.svg", SVG, include_str!("mark.svg")),
+    ("/doctor", HTML, include_str!("doctor.html")),
+    ("/console/doctor.css", CSS, include_str!("doctor.css")),
+    ("/console/doctor.js", JS, include_str!("doctor.js")),
     ("/docs", HTML, include_str!("docs.html")),
     ("/docs/docs.css", CSS, include_str!("docs.css")),
     ("/docs/docs.js", JS, include_str!("docs.js")),
@@ -31,7 +36,7 @@ static FILES: [(&str, &str, &str); 8] = [
 
 /// Returns the pages.
 pub(crate) fn routes() -> Router {
-    FILES.iter().fold(Router::new(), |router, (path, kind, content)| {
+    FILES.iter().fold(doctor::routes(), |router, (path, kind, content)| {
         router.route(path, get(async move || file(kind, content)))
     })
 }

@@ -21,6 +21,10 @@ pub(crate) struct Doctor {
     /// Logs of device SDKs, in any encoding; `-` is standard input.
     #[arg(required = true)]
     files: Vec<PathBuf>,
+    /// The platform's trace of the same device (`roadstead trace DEVICE --json`); it decides
+    /// between causes that look alike in a log.
+    #[arg(long, value_name = "FILE")]
+    trace: Vec<PathBuf>,
     /// Print one self-contained HTML page instead of text.
     #[arg(long, conflicts_with = "json")]
     html: bool,
@@ -50,7 +54,7 @@ impl Doctor {
             Language::Zh => Lang::Zh,
         });
         let mut reader = Reader::new();
-        for path in &self.files {
+        for path in self.files.iter().chain(&self.trace) {
             if let Err(error) = read(&mut reader, path, out) {
                 // The answer's place stays empty: a report about half the files would mislead.
                 let _ = Failure::file("Reading", path, &error).report(false);
