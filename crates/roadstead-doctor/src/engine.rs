@@ -205,14 +205,14 @@ impl State {
             if self.wrapped_pieces < WRAP_PIECES_MAX && !is_record_start(&line) {
                 self.wrapped.extend_from_slice(&line);
                 self.wrapped_pieces += 1;
-                if line.len() != WRAP_COLUMNS {
+                if !is_full(raw, &line) {
                     self.flush_wrapped();
                 }
                 return;
             }
             self.flush_wrapped();
         }
-        if line.len() == WRAP_COLUMNS {
+        if is_full(raw, &line) {
             self.wrapped.extend_from_slice(&line);
             self.wrapped_number = number;
             self.wrapped_pieces = 1;
@@ -316,11 +316,17 @@ impl State {
     }
 }
 
+/// Returns true when a terminal may have cut the line: with or without its colours it is as wide.
+fn is_full(raw: &[u8], line: &[u8]) -> bool {
+    let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
+    raw.len() == WRAP_COLUMNS || line.len() == WRAP_COLUMNS
+}
+
 /// Returns true when a line begins a record of any logger, so that it continues nothing.
 fn is_record_start(line: &[u8]) -> bool {
     const HEADS: &[&[u8]] = &[
         b"[", b"ERR|", b"WRN|", b"INF|", b"DBG|", b"ERROR", b"WARN", b"INFO", b"DEBUG", b"CRIT",
-        b"{", b"}", b" ", b"\t", b"<", b">", b"AT+", b"+",
+        b"{", b"}", b"<", b">", b"AT+", b"+",
     ];
     let dated = line.len() >= 10 && line[..4].iter().all(u8::is_ascii_digit) && line[4] == b'-';
     line.is_empty() || dated || HEADS.iter().any(|head| line.starts_with(head))

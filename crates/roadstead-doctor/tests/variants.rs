@@ -77,6 +77,26 @@ fn encodings() {
     all_after("gbk", |b| each_line(b, |_, l| join(&[b"\xc9\xe8\xb1\xb8 ", l])));
 }
 
+/// A terminal of 80 columns cuts every longer line.
+#[test]
+fn lines_wrapped_by_a_terminal() {
+    for file in [
+        "tencent/connack-5.log",
+        "tencent/dns-plain.log",
+        "tencent/dynreg-sign.log",
+        "tencent/wrong-psk.log",
+        "huawei/c-sdk-06.log",
+        "huawei/python-sdk-03.log",
+        "huawei/tiny-mqtt-04.log",
+        "alibaba/l16_connack2.log",
+        "alibaba/v301_connack5.log",
+    ] {
+        let log = sample(file);
+        let wrapped = each_line(&log, |_, l| l.chunks(80).collect::<Vec<_>>().join(&b'\n'));
+        assert_eq!(errors(&diagnose(&wrapped)), errors(&diagnose(&log)), "{file}");
+    }
+}
+
 #[test]
 fn noise_between_the_lines() {
     const NOISE: &[&str] = &[

@@ -649,6 +649,17 @@ pub(super) fn finish(tracker: &mut Tracker) {
         let _ =
             tracker.suspect_quoted("region.migrate_failed", ABSENCE, at, "thing/bootstrap/notify");
     }
+    // Without a session or an answer there is no token to give: that is the deeper cause.
+    let deeper = tracker.faults.iter().any(|fault| {
+        let code = fault.code;
+        let why = code.starts_with("mqtt.") || code.starts_with("bind.token_");
+        !fault.healed
+            && !fault.side
+            && (why || code == "subscribe.refused" || code == "lan.coap_register_failed")
+    });
+    if deeper {
+        tracker.retract("bind.no_token_available");
+    }
     // Only constant final lines: the cause is not in the log.
     let nothing = tracker.faults.iter().all(|fault| fault.side || fault.healed);
     if nothing
