@@ -652,7 +652,8 @@ pub(super) fn finish(tracker: &mut Tracker) {
     // Without a session or an answer there is no token to give: that is the deeper cause.
     let deeper = tracker.faults.iter().any(|fault| {
         let code = fault.code;
-        let why = code.starts_with("mqtt.") || code.starts_with("bind.token_");
+        let (family, name) = code.split_once('.').unwrap_or((code, ""));
+        let why = family == "mqtt" || (family == "bind" && name.starts_with("token_"));
         !fault.healed
             && !fault.side
             && (why || code == "subscribe.refused" || code == "lan.coap_register_failed")
