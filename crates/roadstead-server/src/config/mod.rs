@@ -215,6 +215,8 @@ pub struct App {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Quota {
+    /// Spaces of the instance.
+    pub spaces: usize,
     /// Products of a space.
     pub products: u64,
     /// Certificate authorities of a space.
@@ -223,6 +225,16 @@ pub struct Quota {
     pub policies: u64,
     /// Provisioning templates of a space.
     pub templates: u64,
+    /// Sub-devices of a gateway; 50 000 is the most.
+    pub children: u64,
+    /// Tags of a device.
+    pub tags: usize,
+    /// Groups of a space (a guess of ours).
+    pub groups: u64,
+    /// Levels of groups.
+    pub group_depth: usize,
+    /// Devices of a static group (a guess of ours).
+    pub group_devices: u64,
 }
 
 fn loopback(port: u16) -> Address {
@@ -330,7 +342,18 @@ impl Default for North {
 
 impl Default for Quota {
     fn default() -> Self {
-        Self { products: 1000, authorities: 100, policies: 50, templates: 10 }
+        Self {
+            spaces: 10,
+            products: 1000,
+            children: roadstead_core::limit::SUB_DEVICES_MAX as u64,
+            tags: roadstead_core::limit::TAGS_MAX,
+            groups: 1000,
+            group_depth: 5,
+            group_devices: 20_000,
+            authorities: 100,
+            policies: 50,
+            templates: 10,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use axum::extract::{
     FromRequest, FromRequestParts, OptionalFromRequest, Query, RawPathParams, Request,
 };
 use http::request::Parts;
-use roadstead_core::port::Page;
+use roadstead_core::port::{Page, read_marker};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -15,6 +15,9 @@ use super::failure::Failure;
 const PAGE_LIMIT: u32 = 10;
 /// Largest offset of a list.
 const OFFSET_MAX: u32 = 1_000_000;
+/// Largest page and offset of a v5 list (Huawei §9.1).
+const V5_LIMIT_MAX: u32 = 50;
+const V5_OFFSET_MAX: u32 = 500;
 /// The marker that SDKs send for "from the start".
 const MARKER_START: &str = "ffffffffffffffffffffffff";
 
@@ -113,6 +116,22 @@ pub(crate) struct Paging {
 }
 
 impl Paging {
+    /// Returns the page of a v5 list, newest first: 1 to 50 items, 500 skipped at the most, after
+    /// a marker of 24 hex digits.
+    pub(crate) fn newest(&self) -> Result<Page, Failure> {
+        let page = self.page()?;
+        if page.limit > V5_LIMIT_MAX {
+            return Err(Failure::bad(format!("limit: between 1 and {V5_LIMIT_MAX}")));
+        }
+        if page.offset > V5_OFFSET_MAX {
+            return Err(Failure::bad(format!("offset: at most {V5_OFFSET_MAX}; use marker")));
+        }
+        match read_marker(&page) {
+            Ok(_) => Ok(page),
+            Err(_) => Err(Failure::bad("marker: the 24 hex digits of `page.marker`")),
+        }
+    }
+
     /// Returns the shortest page, for lists of which only the total counts.
     pub(crate) fn one() -> Page {
         Page { limit: 1, ..Page::default() }
@@ -151,5 +170,14 @@ mod tests {
         assert!(paging(Some(0), None, None).is_err());
         assert!(paging(Some(1001), None, None).is_err());
         assert!(paging(None, None, Some(OFFSET_MAX + 1)).is_err());
+        let newest = |limit, marker: Option<&str>, offset| {
+            Paging { limit: Some(limit), marker: marker.map(Into::into), offset }.newest()
+        };
+        assert!(newest(50, Some(MARKER_START), Some(500)).is_ok());
+        assert!(newest(1, Some(&"0".repeat(24)), None).is_ok());
+        assert!(newest(51, None, None).is_err() && newest(1, None, Some(501)).is_err());
+        for wrong in ["x", "00", "zzzzzzzzzzzzzzzzzzzzzzzz", "0000000000000000000000000"] {
+            assert!(newest(1, Some(wrong), None).is_err(), "{wrong}");
+        }
     }
 }

@@ -18,6 +18,7 @@ mod diagnosis;
 pub(crate) mod extract;
 pub(crate) mod failure;
 mod fleet;
+mod group;
 pub(crate) mod guard;
 mod message;
 mod model_file;
@@ -27,9 +28,11 @@ mod probe;
 mod product;
 mod reference;
 mod runlog;
+mod search;
 mod setting;
 mod shadow;
 mod space;
+mod tag;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -98,6 +101,9 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Platform>> {
         .merge(binding::routes())
         .merge(user::routes())
         .merge(space::routes())
+        .merge(group::routes())
+        .merge(tag::routes())
+        .merge(search::routes())
         .merge(fleet::routes())
         .merge(reference::routes())
         .merge(app::routes())

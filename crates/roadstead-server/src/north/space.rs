@@ -56,6 +56,7 @@ struct AppList {
 
 /// Name of a space.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct AppName {
     /// Display name, unique.
     app_name: String,

@@ -3,18 +3,19 @@
 
 use std::sync::Arc;
 
-use roadstead_core::device::{Device, Fingerprint, Status};
+use roadstead_core::device::{Access, Device, Fingerprint, Status};
 use roadstead_core::exchange::Downlink;
 use roadstead_core::limit::NAME_BYTES_MAX;
 use roadstead_core::port::{DeviceFilter, DevicePatch, Listing, Page, StoreError};
 use roadstead_core::product::{Auth, Product};
 use roadstead_core::session::{Ending, Presence};
-use roadstead_core::shadow::Shadow;
+use roadstead_core::shadow::{Change, Shadow, Values};
 use roadstead_core::trace::{Entry, Hop};
 use roadstead_core::{DeviceId, Map, ProductId, Secret, SpaceId, Value};
 use roadstead_dialects::cloud::Account;
 use roadstead_dialects::{Dialect, SecretKind};
 
+use super::model::check_set;
 use super::{Error, Platform};
 use crate::directory::Order;
 
@@ -22,6 +23,8 @@ use crate::directory::Order;
 const SETTINGS: &str = "$settings";
 /// First letter of the keys of `info` that devices cannot write.
 pub(super) const RESERVED: char = '$';
+/// Devices deleted at once because they never logged in.
+const SWEEP_BATCH: usize = 100;
 /// Highest log level.
 const LOG_LEVEL_MAX: u8 = 4;
 
@@ -46,6 +49,23 @@ pub struct NewDevice {
     pub gateway: Option<DeviceId>,
     /// Descriptive fields.
     pub info: Map<String, Value>,
+    /// Further credentials and terms of its access.
+    pub access: Access,
+    /// Values that are desired from the start, by service.
+    pub desired: Vec<(String, Map<String, Value>)>,
+}
+
+/// What an update changes; `None` leaves a field as it is.
+#[derive(Default)]
+pub struct DeviceChange {
+    /// Display name.
+    pub name: Option<String>,
+    /// Descriptive fields to merge.
+    pub info: Option<Map<String, Value>>,
+    /// Whether only encrypted connections are meant to be let in.
+    pub secure: Option<bool>,
+    /// Time from creation to the first log-in, seconds; 0 is for ever.
+    pub register_within_s: Option<u32>,
 }
 
 /// A device with what is known of its connection.
@@ -76,7 +96,7 @@ impl Platform {
         Ok(DeviceView { device, presence })
     }
 
-    /// Lists devices of a space by id.
+    /// Lists devices of a space, newest first.
     ///
     /// # Errors
     ///
@@ -107,7 +127,8 @@ impl Platform {
     /// # Errors
     ///
     /// `api.not_found` for an unknown product, `device.exists`, `import.*` for a broken vendor
-    /// rule, `api.bad_request`.
+    /// rule, `command.model` for desired values that do not fit, `api.quota`, `api.bad_request`.
+    /// Nothing was changed.
     pub async fn create_device(
         &self,
         space: &SpaceId,
@@ -120,11 +141,17 @@ impl Platform {
             secret = Some(self.new_secret(&product)?);
         }
         check_device(dialect, &product.id, &new.node, new.id.as_deref(), secret.as_ref())?;
+        if let Some(second) = &new.access.secondary_secret {
+            check_secret(dialect, SecretKind::Device, second)?;
+        }
+        let wishes = wishes(&product, new.desired, self.clock.now())?;
         let name = new.name.unwrap_or_else(|| new.node.clone());
         check_display_name(&name)?;
-        if let Some(gateway) = &new.gateway {
-            self.device_in(space, gateway).await?;
-        }
+        // Held until the device is kept, so that two do not take the last place.
+        let _gate = match &new.gateway {
+            Some(gateway) => Some(self.room_behind(space, gateway).await?),
+            None => None,
+        };
         let id = match new.id {
             Some(id) => DeviceId::new(id),
             None => DeviceId::of_node(&product.id, &new.node),
@@ -142,7 +169,7 @@ impl Platform {
             info: new.info,
             created_at: self.clock.now(),
             activated_at: None,
-            access: roadstead_core::device::Access::default(),
+            access: new.access,
             tags: roadstead_core::device::Tags::new(),
             number: 0,
         };
@@ -151,7 +178,8 @@ impl Platform {
             Err(StoreError::Exists) => return Err(Error::DeviceExists(id.as_str().into())),
             Err(error) => return Err(error.into()),
         }
-        let initial = Self::initial_state(&product, self.clock.now());
+        let mut initial = Self::initial_state(&product, self.clock.now());
+        initial.extend(wishes);
         if !initial.is_empty() {
             self.store.change_shadow(&id, initial, None).await?;
         }
@@ -165,7 +193,7 @@ impl Platform {
         Ok(Arc::new(device))
     }
 
-    /// Changes the display name and descriptive fields of a device.
+    /// Changes name, descriptive fields and terms of access of a device.
     ///
     /// # Errors
     ///
@@ -174,110 +202,55 @@ impl Platform {
         &self,
         space: &SpaceId,
         id: &DeviceId,
-        name: Option<String>,
-        info: Option<Map<String, Value>>,
+        change: DeviceChange,
     ) -> Result<Arc<Device>, Error> {
         self.device_in(space, id).await?;
+        let DeviceChange { name, info, secure, register_within_s } = change;
         if let Some(name) = &name {
             check_display_name(name)?;
         }
         if info.as_ref().is_some_and(|info| info.keys().any(|key| key.starts_with(RESERVED))) {
             return Err(Error::Invalid(format!("keys of `info` do not start with `{RESERVED}`")));
         }
-        let patch = DevicePatch { name: name.map(Into::into), info, ..DevicePatch::default() };
+        let name = name.map(Into::into);
+        let patch = DevicePatch { name, info, secure, register_within_s, ..DevicePatch::default() };
         self.change_device(id, patch, "update").await
     }
 
-    /// Freezes or thaws a device. Freezing ends its connection.
+    /// Deletes the devices whose time to log in first has run out.
     ///
     /// # Errors
     ///
-    /// `device.unknown`.
-    pub async fn freeze_device(
-        &self,
-        space: &SpaceId,
-        id: &DeviceId,
-        frozen: bool,
-    ) -> Result<Arc<Device>, Error> {
-        self.device_in(space, id).await?;
-        let patch = DevicePatch { frozen: Some(frozen), ..DevicePatch::default() };
-        let what = if frozen { "freeze" } else { "thaw" };
-        let device = self.change_device(id, patch, what).await?;
-        if frozen {
-            self.revoke(id);
-        }
-        Ok(device)
-    }
-
-    /// Gives a device another secret, a made one when none is given; ends its connection.
-    ///
-    /// # Errors
-    ///
-    /// `device.unknown`, `import.bad_row` for a secret that breaks the vendor's rules.
-    pub async fn reset_secret(
-        &self,
-        space: &SpaceId,
-        id: &DeviceId,
-        secret: Option<Secret>,
-    ) -> Result<Secret, Error> {
-        let account = self.account_in(space, id).await?;
-        let secret = match secret {
-            Some(secret) => {
-                check_secret(dialect_of(&account.product)?, SecretKind::Device, &secret)?;
-                secret
+    /// Only those of the store.
+    pub async fn sweep_unregistered(&self) -> Result<usize, Error> {
+        let mut swept = 0;
+        loop {
+            let now = self.clock.now();
+            let gone = self.store.delete_unregistered(now, SWEEP_BATCH).await?;
+            for device in &gone {
+                self.note(&device.id, Entry::new(now, Hop::Cloud, "expire", "ok", "never seen"));
+                self.forget_device(&device.id).await;
+                self.revoke(&device.id);
+                self.observer.count("device_expired", "ok");
             }
-            None => self.new_secret(&account.product)?,
-        };
-        let patch = DevicePatch { secret: Some(secret.clone()), ..DevicePatch::default() };
-        self.change_device(id, patch, "reset_secret").await?;
-        self.revoke(id);
-        Ok(secret)
-    }
-
-    /// Registers the certificate of a device; ends its connection.
-    ///
-    /// # Errors
-    ///
-    /// `device.unknown`.
-    pub async fn set_fingerprint(
-        &self,
-        space: &SpaceId,
-        id: &DeviceId,
-        fingerprint: Fingerprint,
-    ) -> Result<Arc<Device>, Error> {
-        let fingerprint = Some(fingerprint);
-        self.device_in(space, id).await?;
-        let patch = DevicePatch { fingerprint: Some(fingerprint), ..DevicePatch::default() };
-        let device = self.change_device(id, patch, "set_fingerprint").await?;
-        self.revoke(id);
-        Ok(device)
-    }
-
-    /// Lets a device that was activated register itself once more; ends its connection.
-    ///
-    /// # Errors
-    ///
-    /// `device.unknown`.
-    pub async fn reset_registration(
-        &self,
-        space: &SpaceId,
-        id: &DeviceId,
-    ) -> Result<Arc<Device>, Error> {
-        self.device_in(space, id).await?;
-        let patch = DevicePatch { activated_at: Some(None), ..DevicePatch::default() };
-        let device = self.change_device(id, patch, "reset_registration").await?;
-        self.revoke(id);
-        Ok(device)
+            swept += gone.len();
+            if gone.len() < SWEEP_BATCH {
+                return Ok(swept);
+            }
+        }
     }
 
     /// Deletes a device with everything that is known of it; ends its connection.
     ///
     /// # Errors
     ///
-    /// `device.unknown`.
+    /// `device.unknown`, `device.has_children`.
     pub async fn delete_device(&self, space: &SpaceId, id: &DeviceId) -> Result<(), Error> {
         self.device_in(space, id).await?;
-        self.store.delete_device(id).await?;
+        match self.store.delete_device(id).await {
+            Err(StoreError::InUse(_)) => return Err(Error::HasChildren(id.as_str().into())),
+            outcome => outcome?,
+        }
         self.forget_device(id).await;
         self.revoke(id);
         Ok(())
@@ -356,7 +329,7 @@ impl Platform {
         device.ok_or_else(|| Error::UnknownDevice(id.as_str().into()))
     }
 
-    async fn change_device(
+    pub(super) async fn change_device(
         &self,
         id: &DeviceId,
         patch: DevicePatch,
@@ -395,6 +368,24 @@ impl Platform {
         let cloud = cloud.ok_or_else(|| Error::Invalid(no_dialect(&product.dialect)))?;
         Ok(cloud.new_secret(self.random.bytes()))
     }
+}
+
+/// Checks the values that are desired of a new device and returns them as changes.
+fn wishes(
+    product: &Product,
+    desired: Vec<(String, Map<String, Value>)>,
+    at: roadstead_core::Timestamp,
+) -> Result<Vec<Change>, Error> {
+    let mut seen = std::collections::BTreeSet::new();
+    let wish = |(service, properties): (String, Map<String, Value>)| {
+        check_set(&product.model, &service, &properties)?;
+        if !seen.insert(service.clone()) {
+            return Err(Error::Invalid(format!("{service}: the service is named twice")));
+        }
+        let service = service.as_str().into();
+        Ok(Change::Desire { service, values: Values { properties, at } })
+    };
+    desired.into_iter().map(wish).collect()
 }
 
 /// Returns what operators set for a device.

@@ -4,6 +4,7 @@ use roadstead_core::Code;
 use roadstead_core::binding::BindError;
 use roadstead_core::command::CommandError;
 use roadstead_core::port::StoreError;
+use roadstead_core::search::SearchError;
 use roadstead_dialects::Problem;
 
 use super::IssueError;
@@ -25,6 +26,9 @@ pub enum Error {
     /// A message of this id exists.
     #[error("message `{0}` exists already")]
     MessageExists(Box<str>),
+    /// A gateway still has sub-devices.
+    #[error("device `{0}` still has sub-devices")]
+    HasChildren(Box<str>),
     /// An object of this name exists or is in use.
     #[error("{0}")]
     Conflict(String),
@@ -58,6 +62,9 @@ pub enum Error {
     /// Nobody may sign up.
     #[error("signing up is switched off")]
     SignUpOff,
+    /// A search cannot be read.
+    #[error("{0}")]
+    Search(SearchError),
     /// Binding was refused.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -80,6 +87,7 @@ impl Error {
             Self::NotFound(_) => "api.not_found",
             Self::DeviceExists(_) => "device.exists",
             Self::MessageExists(_) => "message.exists",
+            Self::HasChildren(_) => "device.has_children",
             Self::Conflict(_) => "api.conflict",
             Self::Quota(_) => "api.quota",
             Self::Invalid(_) => "api.bad_request",
@@ -91,6 +99,7 @@ impl Error {
             Self::TooManyFailures => "user.too_many_failures",
             Self::Overloaded => "internal.overload",
             Self::SignUpOff => "user.sign_up_off",
+            Self::Search(error) => error.code(),
             Self::Bind(error) => error.code(),
             Self::Command(error) => error.code(),
             Self::Issue(error) => error.code(),

@@ -104,6 +104,10 @@ impl Platform {
                 let refusal = Refusal::new("auth.frozen", "an operator froze the device");
                 return Err(refused(Some(claim), Some(account), refusal));
             }
+            if account.device.register_by().is_some_and(|by| by <= now) {
+                let refusal = unknown_device(account.device.id.as_str());
+                return Err(refused(Some(claim), None, refusal));
+            }
             let stripped = without_strangers(hello.tls, &account.device.space);
             let hello = Hello { tls: stripped.as_ref().unwrap_or(hello.tls), ..*hello };
             let admitted = match cloud.admit(&hello, &account, now) {
@@ -111,7 +115,13 @@ impl Platform {
                 Err(refusal) => Err(refusal),
             };
             return match admitted {
-                Ok(()) => Ok((cloud, account)),
+                Ok(()) => match self.pin_certificate(account.clone(), hello.tls).await {
+                    Ok(account) => Ok((cloud, account)),
+                    Err(error) => {
+                        let refusal = Refusal::new(error.code(), "keeping the certificate");
+                        Err(refused(Some(claim), Some(account), refusal))
+                    }
+                },
                 Err(refusal) => Err(refused(Some(claim), Some(account), refusal)),
             };
         }

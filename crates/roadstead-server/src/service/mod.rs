@@ -11,9 +11,11 @@ mod binding;
 mod certificate;
 mod command;
 mod connection;
+mod credential;
 mod device;
 mod error;
 mod gateway;
+mod group;
 mod import;
 mod login;
 mod model;
@@ -56,8 +58,11 @@ pub use attempt::PhoneMark;
 pub use authority::AuthorityPatch;
 pub use binding::{NewToken, TokenProgress, TokenStatus};
 pub use certificate::{CertificateIssuer, IssueError, Issued};
-pub use device::{DeviceView, NewDevice};
+pub use credential::Rank;
+pub use device::{DeviceChange, DeviceView, NewDevice};
 pub use error::Error;
+pub use group::NewGroup;
+pub(crate) use group::check_tag;
 pub use import::{
     Counts, Fleet, FleetCheck, FleetDevice, FleetProduct, FleetReport, RowError, Works,
 };
@@ -146,6 +151,10 @@ pub struct Platform {
     trust_gate: tokio::sync::Mutex<()>,
     authorities: authority::Authorities,
     policies: policy::Policies,
+    /// Held while a place behind a gateway is taken.
+    gateway_gate: tokio::sync::Mutex<()>,
+    /// Held while a space is made.
+    space_gate: tokio::sync::Mutex<()>,
 }
 
 impl Platform {
@@ -166,6 +175,8 @@ impl Platform {
             trust_gate: tokio::sync::Mutex::new(()),
             authorities: authority::Authorities::default(),
             policies: policy::Policies::default(),
+            gateway_gate: tokio::sync::Mutex::new(()),
+            space_gate: tokio::sync::Mutex::new(()),
             store,
             directory,
             clouds,

@@ -10,6 +10,8 @@ use super::Platform;
 
 /// Time between two looks for overdue attempts.
 const ATTEMPT_SWEEP: Duration = Duration::from_secs(10);
+/// Time between two looks for devices that never logged in.
+const REGISTER_SWEEP: Duration = Duration::from_secs(10);
 /// Time between two looks for timers of commands and messages.
 const OUTBOX_SWEEP: Duration = Duration::from_secs(1);
 /// Time between two looks for old trace.
@@ -58,6 +60,13 @@ impl Platform {
         tasks.spawn(every(OUTBOX_SWEEP, self.clone(), async |platform: &Arc<Platform>| {
             if let Err(error) = platform.sweep_outbox().await {
                 tracing::warn!(%error, "serving timers of commands and messages");
+            }
+        }));
+        tasks.spawn(every(REGISTER_SWEEP, self.clone(), async |platform: &Arc<Platform>| {
+            match platform.sweep_unregistered().await {
+                Ok(0) => {}
+                Ok(devices) => tracing::info!(devices, "deleted devices that never logged in"),
+                Err(error) => tracing::warn!(%error, "deleting devices that never logged in"),
             }
         }));
         tasks.spawn(every(TRACE_SWEEP, self.clone(), async |platform: &Arc<Platform>| {

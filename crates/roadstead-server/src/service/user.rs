@@ -371,9 +371,14 @@ impl Platform {
     ///
     /// # Errors
     ///
-    /// `api.bad_request`, `api.conflict` when the name is taken.
+    /// `api.bad_request`, `api.conflict` when the name is taken, `api.quota`.
     pub async fn create_space(&self, name: &str) -> Result<Space, Error> {
         check_name(name)?;
+        let _gate = self.space_gate.lock().await;
+        let max = self.config.quota.spaces;
+        if self.store.spaces().await?.len() >= max {
+            return Err(Error::Quota(format!("the instance has {max} spaces, the most it may")));
+        }
         let space = Space {
             id: SpaceId::new(self.random.id()),
             name: name.into(),

@@ -53,6 +53,10 @@ impl Operation {
             ("access-keys", _) | (_, "GET") => Role::Viewer,
             // Counting is a question, whatever its method.
             _ if path.ends_with("/count") => Role::Viewer,
+            // So are these.
+            ("search", _) => Role::Viewer,
+            _ if path.ends_with("/query-resources") => Role::Viewer,
+            _ if path.ends_with("/list-device-group") => Role::Viewer,
             ("apps", _) => Role::Admin,
             _ => Role::Operator,
         }
@@ -161,6 +165,62 @@ async fn objects_of_another_space_do_not_exist() {
         let (world, token) = (&world, token.clone());
         async move { world.call("GET", &format!("/v5/iot/{OTHER}{path}"), Some(&token), None).await }
     };
+    let group = json!({"name": "Hall"});
+    let group = world.admin("POST", "/device-group", group).await.body["group_id"].clone();
+    let group = group.as_str().expect("id");
+    for (method, path, body) in [
+        ("GET", format!("/device-group/{group}"), json!({})),
+        ("GET", format!("/device-group/{group}/devices"), json!({})),
+        ("PUT", format!("/device-group/{group}"), json!({"name": "x"})),
+        ("DELETE", format!("/device-group/{group}"), json!({})),
+        (
+            "POST",
+            format!("/device-group/{group}/action?action_id=addDevice&device_id={LAMP}"),
+            json!({}),
+        ),
+        (
+            "POST",
+            "/tags/bind-resource".into(),
+            json!({
+            "resource_type": "device", "resource_id": LAMP,
+            "tags": [{"tag_key": "a", "tag_value": "b"}]}),
+        ),
+        (
+            "POST",
+            "/tags/unbind-resource".into(),
+            json!({
+            "resource_type": "device", "resource_id": LAMP, "tag_keys": ["a"]}),
+        ),
+        ("POST", format!("/devices/{LAMP}/freeze"), json!({})),
+        ("POST", format!("/devices/{LAMP}/unfreeze"), json!({})),
+        ("POST", format!("/devices/{LAMP}/action?action_id=resetSecret"), json!({})),
+        ("POST", format!("/devices/{LAMP}/reset-fingerprint"), json!({})),
+        ("POST", format!("/devices/{LAMP}/change-gateway"), json!({"gateway_id": LAMP})),
+        ("POST", format!("/devices/{LAMP}/list-device-group"), json!({})),
+        ("DELETE", format!("/devices/{LAMP}"), json!({})),
+    ] {
+        let path = format!("/v5/iot/{OTHER}{path}");
+        let answer = world.call(method, &path, Some(&token), Some(body)).await;
+        assert_eq!(answer.status, 404, "{method} {path}: {}", answer.text);
+    }
+    let found = world
+        .call(
+            "POST",
+            &format!("/v5/iot/{OTHER}/search/query-devices"),
+            Some(&token),
+            Some(json!({"sql": "select * from device"})),
+        )
+        .await;
+    assert_eq!(found.body, json!({"devices": [], "count": 0}));
+    let tagged = world
+        .call(
+            "POST",
+            &format!("/v5/iot/{OTHER}/tags/query-resources"),
+            Some(&token),
+            Some(json!({"resource_type": "device", "tags": [{"tag_key": "a"}]})),
+        )
+        .await;
+    assert_eq!(tagged.body["page"]["count"], 0);
     for path in ["", "/shadow", "/trace", "/why", "/presence", "/properties"] {
         let answer = get(format!("/devices/{LAMP}{path}")).await;
         assert_eq!(answer.body["error_code"], "IOTDA.014000", "{path}: {}", answer.text);

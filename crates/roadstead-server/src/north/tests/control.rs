@@ -89,7 +89,7 @@ async fn a_device_lives_through_the_api() {
     assert_eq!(odd.status, 400);
     let print = json!({"fingerprint": "dc0f1016f495157344ac5f1296335cff725ef22f"});
     let printed = world.admin("POST", &format!("{path}/reset-fingerprint"), print.clone()).await;
-    assert_eq!(printed.body["auth_info"]["fingerprint"], print["fingerprint"]);
+    assert_eq!(printed.body["fingerprint"], print["fingerprint"]);
     let again = json!({"product_id": PRODUCT, "node_id": "lamp1"});
     let again = world.admin("POST", "/devices", again).await;
     assert_eq!((again.status.as_u16(), &again.body["error_code"]), (400, &json!("IOTDA.014031")));

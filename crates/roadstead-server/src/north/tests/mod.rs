@@ -3,7 +3,9 @@
 mod app;
 mod authorization;
 mod control;
+mod device;
 mod fleet;
+mod group;
 mod product;
 mod queue;
 mod recorded;

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::{LAMP, PRODUCT, World};
 use crate::directory::{Link, Order};
+use crate::service::Rank;
 use crate::service::{NewUser, ProductPatch};
 
 const LIFE: Duration = Duration::from_secs(3600);
@@ -157,11 +158,18 @@ async fn whoever_loses_its_right_loses_its_connection() {
     let lamp = DeviceId::from(LAMP);
     let login = world.log_in().await.expect("admitted");
     let link = world.connect(&login);
-    let secret = world.platform.reset_secret(world.space(), &lamp, None).await.expect("reset");
+    let secret = world
+        .platform
+        .reset_secret(world.space(), &lamp, None, Rank::Primary, true)
+        .await
+        .expect("reset");
     assert_eq!(*link.closed.lock(), [Ending::Revoked]);
     assert_eq!(world.refused().await, ("auth.bad_password", 4), "the old secret is worth nothing");
     assert_ne!(secret.expose(), super::SECRET.as_bytes());
-    let bad = world.platform.reset_secret(world.space(), &lamp, Some(Secret::from("?"))).await;
+    let bad = world
+        .platform
+        .reset_secret(world.space(), &lamp, Some(Secret::from("?")), Rank::Primary, true)
+        .await;
     assert_eq!(bad.err().expect("not base64").code(), "import.bad_row");
     let product = PRODUCT.into();
     let deleted = world.platform.delete_product(world.space(), &product).await;
