@@ -224,11 +224,12 @@ impl DeviceBody {
 }
 
 fn tag_views(device: &Device) -> Vec<TagView> {
-    let view = |(key, value): (&Box<str>, &Box<str>)| TagView {
+    let tags = device.tags.iter();
+    tags.map(|(key, value)| TagView {
         tag_key: key.to_string(),
         tag_value: Some(value.to_string()),
-    };
-    device.tags.iter().map(view).collect()
+    })
+    .collect()
 }
 
 /// A page of devices.
