@@ -143,15 +143,65 @@ pub enum SubDevices {
     Unbind(Vec<SubDevice>),
     /// It asks which are attached.
     List,
+    /// It wants these registered and attached: it may register what is behind it.
+    Create(Vec<NewSubDevice>),
+    /// It wants these deleted.
+    Delete(Vec<SubDevice>),
+    /// It asks for everything that is known about those attached.
+    Describe,
+    /// It lets a device in that has a proof of its own.
+    Enter(SubDeviceProof),
 }
 
 /// A sub-device by the vendor's names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubDevice {
-    /// Product id.
+    /// Product id; empty for a vendor that names sub-devices by device id.
     pub product: Box<str>,
-    /// Node id.
+    /// Node id, or the device id when `product` is empty.
     pub node: Box<str>,
+}
+
+impl SubDevice {
+    /// Returns a sub-device of a vendor that names them by device id.
+    pub fn of_id(id: impl Into<Box<str>>) -> Self {
+        Self { product: "".into(), node: id.into() }
+    }
+
+    /// Returns the device id, if that is what names it.
+    pub fn id(&self) -> Option<&str> {
+        self.product.is_empty().then_some(&*self.node)
+    }
+}
+
+/// A sub-device that its gateway wants registered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewSubDevice {
+    /// Product and node id.
+    pub device: SubDevice,
+    /// Device id, where the gateway chose one.
+    pub id: Option<Box<str>>,
+    /// Display name; empty for none.
+    pub name: Box<str>,
+    /// What the gateway says about it.
+    pub info: Map<String, Value>,
+}
+
+/// What a gateway is told about a sub-device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SubDeviceFacts {
+    /// Product and node id.
+    pub device: SubDevice,
+    /// Device id.
+    pub id: Box<str>,
+    /// Display name.
+    pub name: Box<str>,
+    /// The gateway it is attached to.
+    pub gateway: Option<Box<str>>,
+    /// What it told about itself.
+    pub info: Map<String, Value>,
+    /// State as the APIs show it.
+    pub status: crate::device::Status,
 }
 
 /// A sub-device with the signature its gateway made; the dialect checks it against the secret.
@@ -197,6 +247,10 @@ pub enum Answer {
     Config(Option<Value>),
     /// One result per sub-device asked about, in order.
     SubDevices(Vec<(SubDevice, Result<(), Code>)>),
+    /// What became of the sub-devices it wanted registered, in order.
+    Created(Vec<(SubDevice, Result<SubDeviceFacts, Code>)>),
+    /// What is known about its sub-devices.
+    Described(Vec<SubDeviceFacts>),
 }
 
 /// Where a message to a device goes, in the words that every dialect understands or refuses.
@@ -272,6 +326,8 @@ pub enum Downlink {
         attached: bool,
         /// Which.
         devices: Vec<SubDevice>,
+        /// What is known about them, in the same order; for vendors that tell the gateway.
+        facts: Vec<SubDeviceFacts>,
     },
     /// To a gateway: start or stop looking for sub-devices.
     SearchSubDevices {
@@ -302,6 +358,10 @@ impl Uplink {
             Self::SubDevices(SubDevices::Bind(_)) => "sub_bind",
             Self::SubDevices(SubDevices::Unbind(_)) => "sub_unbind",
             Self::SubDevices(SubDevices::List) => "sub_list",
+            Self::SubDevices(SubDevices::Create(_)) => "sub_create",
+            Self::SubDevices(SubDevices::Delete(_)) => "sub_delete",
+            Self::SubDevices(SubDevices::Describe) => "sub_describe",
+            Self::SubDevices(SubDevices::Enter(_)) => "sub_enter",
             Self::Ignored { .. } => "ignored",
             Self::Malformed { .. } => "malformed",
         }

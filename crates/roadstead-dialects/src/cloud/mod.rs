@@ -24,7 +24,7 @@ use roadstead_core::trust::Subject;
 use roadstead_core::{Code, DeviceId, Map, Secret, SpaceId, Timestamp, Value};
 
 pub use http::{Call, Effect, HttpRequest, HttpResponse, Performed};
-pub use session::{Grant, Heard, Message, Reply, Route, Session};
+pub use session::{Grant, Heard, Message, Portion, Reply, Route, Session};
 
 /// One vendor's cloud, opened with the operator's settings.
 pub trait Cloud: Send + Sync {
@@ -57,6 +57,35 @@ pub trait Cloud: Send + Sync {
 
     /// Opens the session of an admitted device. `random` seeds what must differ per connection.
     fn session(&self, account: &Account, random: u64) -> Box<dyn Session>;
+
+    /// The same, for vendors whose log-in says what kind of session it opens.
+    fn session_of(&self, hello: &Hello<'_>, account: &Account, random: u64) -> Box<dyn Session> {
+        let _ = hello;
+        self.session(account, random)
+    }
+
+    /// Returns the digest to store for a device that has none: the vendor takes the first
+    /// certificate of an admitted device for its own.
+    fn learned_fingerprint(&self, hello: &Hello<'_>, account: &Account) -> Option<Fingerprint> {
+        let _ = (hello, account);
+        None
+    }
+
+    /// Checks the proof of a device that its group vouches for and that may not exist yet
+    /// ([`Claim::Member`]).
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] with the true cause.
+    fn admit_member(
+        &self,
+        hello: &Hello<'_>,
+        product: &Product,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let _ = (hello, product, now);
+        Err(Refusal::new("auth.malformed", "this vendor has no registration groups"))
+    }
 
     /// Checks the proof a gateway gave for a sub-device.
     ///
@@ -100,6 +129,8 @@ pub struct Hello<'a> {
     pub user: Option<&'a str>,
     /// Password.
     pub password: Option<&'a [u8]>,
+    /// Keep-alive the client asked for, seconds; 0 for none.
+    pub keep_alive_s: u16,
     /// What TLS proved.
     pub tls: &'a Tls,
 }
@@ -157,6 +188,14 @@ pub enum Claim {
     },
     /// A device id.
     Device(DeviceId),
+    /// A member of a registration group: a device id of a product, registered at its first
+    /// contact by the product's policy. Its session hands out credentials and is no presence.
+    Member {
+        /// Product id.
+        product: Box<str>,
+        /// Device id, and node id of a device that does not exist yet.
+        device: Box<str>,
+    },
 }
 
 /// A product and one device of it, as registered when the session began. Cheap to clone.
@@ -176,11 +215,13 @@ pub struct Refusal {
     pub code: Code,
     /// Evidence for people; never a secret.
     pub detail: Box<str>,
+    /// The client repeats by itself what was refused a moment ago: it is not counted again.
+    pub is_retry: bool,
 }
 
 impl Refusal {
     /// Returns a refusal.
     pub fn new(code: Code, detail: impl Into<Box<str>>) -> Self {
-        Self { code, detail: detail.into() }
+        Self { code, detail: detail.into(), is_retry: false }
     }
 }

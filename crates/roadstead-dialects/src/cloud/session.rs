@@ -19,6 +19,12 @@ pub trait Session: Send {
     /// Says where a message of the device belongs.
     fn publish_route(&self, topic: &str) -> Route;
 
+    /// Divides a message routed [`Route::Mixed`] into one portion per device, in order. What
+    /// cannot be divided is one portion of the connection's own device.
+    fn split(&self, topic: &str, payload: &Bytes, out: &mut Vec<Portion>) {
+        out.push(Portion { device: None, topic: topic.into(), payload: payload.clone() });
+    }
+
     /// Says whether the device may subscribe `filter`.
     fn subscribe_grant(&self, filter: &str) -> Grant;
 
@@ -85,10 +91,23 @@ pub enum Route {
     Own,
     /// To the platform, about a sub-device.
     Sub(SubDevice),
+    /// To the platform, about devices that only its content names: see [`Session::split`].
+    Mixed,
     /// To whoever subscribed the topic.
     Free,
     /// Nowhere.
     Denied,
+}
+
+/// The part of a message that is about one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Portion {
+    /// The sub-device; `None` for the connection's own.
+    pub device: Option<SubDevice>,
+    /// Topic to understand it by.
+    pub topic: Box<str>,
+    /// Payload.
+    pub payload: Bytes,
 }
 
 /// Whether a filter may be subscribed.

@@ -15,13 +15,15 @@ const BAD_PASSWORD: u8 = 4;
 const NOT_AUTHORIZED: u8 = 5;
 
 /// CONNACK return code of every log-in refusal.
-const CONNACK: [(Code, u8); 14] = [
+const CONNACK: [(Code, u8); 16] = [
     ("auth.bad_password", BAD_PASSWORD),
+    ("auth.certificate_authority", NOT_AUTHORIZED),
     ("auth.certificate_mismatch", NOT_AUTHORIZED),
     ("auth.certificate_missing", NOT_AUTHORIZED),
     ("auth.expired", BAD_PASSWORD),
     ("auth.frozen", NOT_AUTHORIZED),
     ("auth.identity_mismatch", CLIENT_ID),
+    ("auth.keep_alive", NOT_AUTHORIZED),
     ("auth.malformed", BAD_PASSWORD),
     ("auth.no_credential", NOT_AUTHORIZED),
     ("auth.psk_mismatch", BAD_PASSWORD),
@@ -56,7 +58,7 @@ const REPLY: [(Code, i32); 17] = [
 const REPLY_OTHER: i32 = 400;
 
 /// `result` of gateway messages: the negative numbers of §13.2.
-const GATEWAY: [(Code, i32); 8] = [
+const GATEWAY: [(Code, i32); 9] = [
     ("payload.malformed", -801),
     ("subdevice.bad_signature", -803),
     ("subdevice.bound_elsewhere", -806),
@@ -65,6 +67,7 @@ const GATEWAY: [(Code, i32); 8] = [
     ("subdevice.not_attached", -1),
     ("subdevice.sign_method", -804),
     ("subdevice.unknown", -802),
+    ("subdevice.unknown_product", -802),
 ];
 /// `result` of a gateway message whose cause has no row. Never -2: that is the SDK's own "still
 /// waiting", the gateway would wait for its time-out (SDK 3.1 source).

@@ -280,10 +280,13 @@ async fn log_in(
             client_id: &connect.client_id,
             user: connect.username.as_deref(),
             password: connect.password.as_ref().map(|password| password.expose()),
+            keep_alive_s: connect.keep_alive_s,
             tls: &tls,
         };
         shared.services.login(hello, &peer).await.map_err(|(refusal, code)| {
-            shared.metrics.refused(refusal.code);
+            if !refusal.is_retry {
+                shared.metrics.refused(refusal.code);
+            }
             (refusal, reason(code))
         })
     };

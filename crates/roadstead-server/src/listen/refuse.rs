@@ -9,6 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 
 use crate::shell::{Peer, Shared, Socket, discard};
+use crate::throttle::Verdict;
 
 /// Longest wait for a refused client to take its answer.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -31,7 +32,10 @@ impl Refused {
     pub(super) async fn serve(self) {
         let Self { shared, mut socket, peer, identity, answer, refusal } = self;
         let (throttle, now) = (&shared.throttle, shared.clock.tick());
-        let verdict = throttle.refused(peer.address.ip(), identity.as_deref(), now);
+        let verdict = match refusal.is_retry {
+            true => Verdict { delay: Duration::ZERO, is_first_delay: false },
+            false => throttle.refused(peer.address.ip(), identity.as_deref(), now),
+        };
         if verdict.is_first_delay {
             let detail = format!("refused again and again, answered late now: {refusal}");
             let throttled = Refusal::new("auth.throttled", detail);

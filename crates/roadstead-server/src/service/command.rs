@@ -14,6 +14,7 @@ use roadstead_dialects::cloud::Account;
 use tokio::sync::oneshot;
 
 use super::Platform;
+use super::child::BRIDGE;
 use super::model::{check_get, check_input, check_set};
 use crate::directory::{Link, Order};
 
@@ -156,10 +157,13 @@ impl Platform {
         if let Some(link) = self.directory.find(&account.device.id) {
             return Ok(Some(link));
         }
-        let Some(gateway) = &account.device.gateway else { return Ok(None) };
-        let Some(link) = self.directory.find(gateway) else { return Ok(None) };
         let presence = self.store.presence(&account.device.id).await.map_err(failed)?;
-        Ok(presence.online.then_some(link))
+        let is_bridged = presence.transport.as_deref() == Some(BRIDGE);
+        let bridge = presence.peer.as_deref().filter(|_| is_bridged).map(DeviceId::from);
+        match bridge.as_ref().or(account.device.gateway.as_ref()) {
+            Some(through) if presence.online => Ok(self.directory.find(through)),
+            Some(_) | None => Ok(None),
+        }
     }
 }
 
@@ -218,7 +222,7 @@ pub(super) fn show(request: &Downlink) -> String {
         }
         Downlink::Call(payload) => format!("{} B", payload.len()),
         Downlink::LogLevel(level) => format!("level {level}"),
-        Downlink::SubDevicesChanged { attached, devices } => {
+        Downlink::SubDevicesChanged { attached, devices, facts: _ } => {
             format!("{} sub-devices, attached: {attached}", devices.len())
         }
         Downlink::SearchSubDevices { start } => format!("start: {start}"),

@@ -17,7 +17,7 @@ use super::Platform;
 use super::login::ended;
 
 /// One result per sub-device asked about.
-type Results = Vec<(SubDevice, Result<(), Code>)>;
+pub(super) type Results = Vec<(SubDevice, Result<(), Code>)>;
 
 /// Which sub-devices each connection of a gateway has said to be on line. The inner lock is held
 /// over a whole message, so that messages of one gateway take effect in their order.
@@ -59,6 +59,14 @@ impl Platform {
             SubDevices::Unbind(subs) => {
                 self.detach_subs(gateway, epoch, subs, &mut online, now).await
             }
+            SubDevices::Create(subs) => return self.create_subs(gateway, source, subs, now).await,
+            SubDevices::Delete(subs) => self.delete_subs(gateway, subs, &mut online).await,
+            SubDevices::Describe => return self.describe_subs(gateway, source, now).await,
+            SubDevices::Enter(proof) => {
+                let sub = proof.device.clone();
+                let result = self.enter_sub(gateway, epoch, &proof, &mut online, now).await;
+                vec![(sub, result)]
+            }
             SubDevices::List => match self.attached_subs(gateway).await {
                 Ok(subs) => subs.into_iter().map(|sub| (sub, Ok(()))).collect(),
                 Err(code) => {
@@ -80,7 +88,9 @@ impl Platform {
         sub: &SubDevice,
     ) -> Result<Account, Code> {
         let account = self.find_sub(gateway, sub).await?;
-        if account.device.gateway.as_ref() != Some(&gateway.device.id) {
+        if account.device.gateway.as_ref() != Some(&gateway.device.id)
+            && !self.is_behind_bridge(gateway, &account.device.id).await
+        {
             return Err("subdevice.not_attached");
         }
         if account.device.frozen {
@@ -90,6 +100,15 @@ impl Platform {
     }
 
     async fn find_sub(&self, gateway: &Account, sub: &SubDevice) -> Result<Account, Code> {
+        if let Some(id) = sub.id() {
+            let device = self.store.device(&id.into()).await.map_err(|e| e.code())?;
+            let device = device.filter(|device| {
+                device.space == gateway.device.space && device.id != gateway.device.id
+            });
+            let device = device.ok_or("subdevice.unknown")?;
+            let product = self.store.product(&device.product).await.map_err(|e| e.code())?;
+            return Ok(Account { product: product.ok_or("subdevice.unknown")?, device });
+        }
         let product = self.store.product(&(&*sub.product).into()).await.map_err(|e| e.code())?;
         let product = product.filter(|product| product.space == gateway.device.space);
         let product = product.ok_or("subdevice.unknown")?;
@@ -201,7 +220,7 @@ impl Platform {
         }
     }
 
-    async fn offline_change(
+    pub(super) async fn offline_change(
         &self,
         device: &DeviceId,
         epoch: Epoch,

@@ -19,11 +19,17 @@ use roadstead_core::{Code, Timestamp};
 use roadstead_dialects::cloud::{Account, Claim, Cloud, Hello, Refusal};
 
 use super::authority::without_strangers;
+use super::child::BRIDGE;
 use super::{Platform, Stranger};
 use crate::shell::{Login, Peer};
 
 /// Time between two written refusals of one device.
 const REFUSAL_GAP: Duration = Duration::from_secs(1);
+/// How long after a refusal the same client may repeat its log-in in MQTT 3.1 without being
+/// counted again: one library does so by itself (Huawei T5).
+pub(super) const RETRY_LIFE: Duration = Duration::from_secs(5);
+/// The protocol level of MQTT 3.1.
+const LEVEL_31: u8 = 3;
 /// How long the refusals of a device are counted.
 pub(super) const REFUSALS_KEPT: Duration = Duration::from_secs(600);
 /// CONNACK return code for a client of no known dialect (MQTT 3.1.1 table 3.1: the data in the
@@ -38,6 +44,14 @@ pub(super) struct Refusals {
     written_at: Timestamp,
     /// Those since then.
     unwritten: u64,
+}
+
+/// An admitted client.
+struct Admitted<'a> {
+    cloud: &'a Arc<dyn Cloud>,
+    account: Account,
+    /// It only asks for its credentials.
+    is_member: bool,
 }
 
 /// A refused claim: by which dialect, about whom if the device exists, and why.
@@ -56,8 +70,11 @@ impl Platform {
     ) -> Result<Login, (Refusal, u8)> {
         let now = self.clock.now();
         match self.recognize(&hello, now).await {
-            Ok((cloud, account)) => self.open_session(cloud, account, peer, now).await,
-            Err(refused) => Err(self.refuse(refused, peer, now).await),
+            Ok(admitted) => self.open_session(admitted, &hello, peer, now).await,
+            Err(refused) => {
+                let is_retry = self.is_retry(&hello, now);
+                Err(self.refuse(refused, is_retry, peer, now).await)
+            }
         }
     }
 
@@ -67,7 +84,7 @@ impl Platform {
         &'a self,
         hello: &Hello<'_>,
         now: Timestamp,
-    ) -> Result<(&'a Arc<dyn Cloud>, Account), Refused<'a>> {
+    ) -> Result<Admitted<'a>, Refused<'a>> {
         let mut first: Option<Refused<'a>> = None;
         for (dialect, cloud) in &self.clouds {
             if !cloud.recognizes(hello) {
@@ -82,8 +99,17 @@ impl Platform {
                     continue;
                 }
             };
-            let mut loaded = self.load_claim(dialect, &claim).await;
-            if loaded.as_ref().is_err_and(|refusal| refusal.code == "auth.unknown_device")
+            let member = match &claim {
+                Claim::Member { product, device } => Some((&**product, &**device)),
+                Claim::Node { .. } | Claim::Device(_) => None,
+            };
+            let mut loaded = match member {
+                Some(member) => self.load_member((dialect, cloud), hello, member, now).await,
+                None => self.load_claim(dialect, &claim).await,
+            };
+            let is_member = member.is_some();
+            if !is_member
+                && loaded.as_ref().is_err_and(|refusal| refusal.code == "auth.unknown_device")
                 && let Some(made) = self.self_register(dialect, hello, &claim).await
             {
                 loaded = made;
@@ -108,21 +134,28 @@ impl Platform {
                 let refusal = unknown_device(account.device.id.as_str());
                 return Err(refused(Some(claim), None, refusal));
             }
+            if is_member {
+                return Ok(Admitted { cloud, account, is_member });
+            }
             let stripped = without_strangers(hello.tls, &account.device.space);
             let hello = Hello { tls: stripped.as_ref().unwrap_or(hello.tls), ..*hello };
-            let admitted = match cloud.admit(&hello, &account, now) {
+            let proven = match cloud.admit(&hello, &account, now) {
                 Ok(()) => self.note_certificate(&hello, &account).await,
                 Err(refusal) => Err(refusal),
             };
+            let admitted = match proven {
+                Ok(()) => self.learn_certificate(cloud, &hello, account, now).await,
+                Err(refusal) => Err((account, refusal)),
+            };
             return match admitted {
-                Ok(()) => match self.pin_certificate(account.clone(), hello.tls).await {
-                    Ok(account) => Ok((cloud, account)),
+                Ok(account) => match self.pin_certificate(account.clone(), hello.tls).await {
+                    Ok(account) => Ok(Admitted { cloud, account, is_member }),
                     Err(error) => {
                         let refusal = Refusal::new(error.code(), "keeping the certificate");
                         Err(refused(Some(claim), Some(account), refusal))
                     }
                 },
-                Err(refusal) => Err(refused(Some(claim), Some(account), refusal)),
+                Err((account, refusal)) => Err(refused(Some(claim), Some(account), refusal)),
             };
         }
         Err(first.unwrap_or_else(|| {
@@ -150,6 +183,9 @@ impl Platform {
                 let device = self.store.device_by_node(&id, node).await.map_err(failed)?;
                 (device.ok_or_else(|| unknown_device(node))?, product)
             }
+            Claim::Member { device, .. } => {
+                return Err(unknown_device(device));
+            }
             Claim::Device(id) => {
                 let device = self.store.device(id).await.map_err(failed)?;
                 let device = device.ok_or_else(|| unknown_device(id.as_str()))?;
@@ -165,12 +201,16 @@ impl Platform {
 
     async fn open_session(
         &self,
-        cloud: &Arc<dyn Cloud>,
-        account: Account,
+        admitted: Admitted<'_>,
+        hello: &Hello<'_>,
         peer: &Peer,
         now: Timestamp,
     ) -> Result<Login, (Refusal, u8)> {
+        let Admitted { cloud, account, is_member } = admitted;
         let epoch = self.directory.next_epoch();
+        if is_member {
+            return Ok(self.open_provisioning(cloud, account, hello, epoch, (peer, now)));
+        }
         let device = &account.device.id;
         let address = peer.address.to_string();
         let presence = Presence {
@@ -197,18 +237,57 @@ impl Platform {
         self.mark_connected(device, now).await;
         self.observer.count("login", "ok");
         let random = u64::from_le_bytes(self.random.bytes());
-        let session = cloud.session(&account, random);
+        let session = cloud.session_of(hello, &account, random);
         Ok(Login { account, cloud: cloud.clone(), session, epoch })
     }
 
-    async fn refuse(&self, refused: Refused<'_>, peer: &Peer, now: Timestamp) -> (Refusal, u8) {
-        let Refused { cloud, claim, account, refusal } = refused;
+    /// Opens the session of a group's member: it is handed its credentials and is not on line.
+    fn open_provisioning(
+        &self,
+        cloud: &Arc<dyn Cloud>,
+        account: Account,
+        hello: &Hello<'_>,
+        epoch: Epoch,
+        (peer, now): (&Peer, Timestamp),
+    ) -> Login {
+        let text = format!("{} {}", peer.address, peer.transport);
+        self.note(&account.device.id, Entry::new(now, Hop::Up, "provision", "ok", &text));
+        self.observer.count("provision", "ok");
+        self.admissions.enter(epoch);
+        let random = u64::from_le_bytes(self.random.bytes());
+        let session = cloud.session_of(hello, &account, random);
+        Login { account, cloud: cloud.clone(), session, epoch }
+    }
+
+    /// True when a refused log-in is the repetition in MQTT 3.1 of one that was refused just now.
+    fn is_retry(&self, hello: &Hello<'_>, now: Timestamp) -> bool {
+        let mut retries = self.retries.lock();
+        let client: Box<str> = hello.client_id.into();
+        match hello.level {
+            LEVEL_31 => retries.remove(&client, now).is_some(),
+            _ => {
+                retries.set(client, (), now);
+                false
+            }
+        }
+    }
+
+    async fn refuse(
+        &self,
+        refused: Refused<'_>,
+        is_retry: bool,
+        peer: &Peer,
+        now: Timestamp,
+    ) -> (Refusal, u8) {
+        let Refused { cloud, claim, account, mut refusal } = refused;
+        refusal.is_retry = is_retry;
         let connack = match (cloud, refusal.code.starts_with("internal.")) {
             (_, true) => CONNACK_UNAVAILABLE,
             (Some(cloud), false) => cloud.connack(refusal.code),
             (None, false) => CONNACK_MALFORMED,
         };
         match &account {
+            _ if is_retry => {}
             Some(account) => {
                 let source = format!("{} {}", peer.address, peer.transport);
                 self.refused_device(account, "login", &refusal, &source, now).await;
@@ -263,6 +342,7 @@ impl Platform {
         let (product, node) = match claim {
             Some(Claim::Node { product, node }) => (Some(product), Some(node)),
             Some(Claim::Device(id)) => (None, Some(id.as_str().into())),
+            Some(Claim::Member { product, device }) => (Some(product), Some(device)),
             None => (None, None),
         };
         let (code, detail) = (refusal.code, refusal.detail.clone());
@@ -295,6 +375,9 @@ impl Platform {
     pub(super) async fn log_out(&self, account: &Account, epoch: Epoch, ending: Ending) {
         let now = self.clock.now();
         let device = &account.device.id;
+        if self.admissions.leave(epoch) {
+            return self.note(device, Entry::new(now, Hop::Up, "provision_end", "ok", ""));
+        }
         self.outbox.leave(device, epoch);
         let mut changes = Vec::new();
         match self.store.presence(device).await {
@@ -308,9 +391,11 @@ impl Platform {
         }
         let subs = self.leave_gateway(device, epoch, now).await;
         let cloud = self.cloud(&account.product.dialect);
-        if cloud.is_none_or(|cloud| cloud.subs_leave_with_gateway()) {
-            changes.extend(subs);
-        }
+        let all_leave = cloud.is_none_or(|cloud| cloud.subs_leave_with_gateway());
+        let leaves = |change: &PresenceChange| {
+            all_leave || change.presence.transport.as_deref() == Some(BRIDGE)
+        };
+        changes.extend(subs.into_iter().filter(leaves));
         let entry = Entry::new(now, Hop::Up, "logout", ending_code(ending), "");
         self.note(device, entry);
         for change in changes.iter().filter(|change| change.device != *device) {

@@ -5,10 +5,12 @@
 //! [`Cloud`]. Every write that a caller sees as done is durable; what is only remembered in memory
 //! (`Recent`) is bounded by a limit with a name and may be forgotten without harm.
 
+mod admission;
 mod attempt;
 mod authority;
 mod binding;
 mod certificate;
+mod child;
 mod command;
 mod connection;
 mod credential;
@@ -77,6 +79,7 @@ pub use task::Tasks;
 pub use user::{Caller, FirstStart, NewUser, SignedIn};
 pub use why::{Evidence, State, Verdict};
 
+use admission::Admissions;
 use attempt::Onboarding;
 use gateway::Gateways;
 use login::Refusals;
@@ -139,6 +142,8 @@ pub struct Platform {
     recorder: Recorder,
     strangers: Strangers,
     onboarding: Onboarding,
+    admissions: Admissions,
+    retries: Mutex<Recent<Box<str>, ()>>,
     gateways: Gateways,
     outbox: Outbox,
     passwords: Passwords,
@@ -165,6 +170,8 @@ impl Platform {
             recorder: Recorder::default(),
             strangers: Strangers::default(),
             onboarding: Onboarding::default(),
+            admissions: Admissions::default(),
+            retries: Mutex::new(Recent::new(REFUSED_MAX, login::RETRY_LIFE)),
             gateways: Gateways::default(),
             outbox: Outbox::default(),
             passwords: Passwords::new(password::Cost::INTERACTIVE),

@@ -108,6 +108,11 @@ impl Platform {
                 let device = self.store.device_by_node(&id, node).await;
                 (product, device.map_err(|error| error.code())?)
             }
+            Claim::Member { product, device } => {
+                let product = self.store.product(&(&**product).into()).await;
+                let device = self.store.device(&(&**device).into()).await;
+                (product.map_err(|error| error.code())?, device.map_err(|error| error.code())?)
+            }
             Claim::Device(id) => {
                 let device = self.store.device(id).await.map_err(|error| error.code())?;
                 let product = match &device {
@@ -180,7 +185,7 @@ impl Platform {
         Ok(Performed::Registered { device, certificate: Some(certificate) })
     }
 
-    fn candidate(
+    pub(super) fn candidate(
         &self,
         cloud: &Arc<dyn Cloud>,
         product: &Product,

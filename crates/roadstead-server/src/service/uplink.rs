@@ -243,7 +243,9 @@ fn code_of(answer: &Answer) -> Code {
         | Answer::Time { .. }
         | Answer::LogLevel(_)
         | Answer::Config(_)
-        | Answer::SubDevices(_) => "ok",
+        | Answer::SubDevices(_)
+        | Answer::Created(_)
+        | Answer::Described(_) => "ok",
     }
 }
 

@@ -15,7 +15,7 @@ use roadstead_core::exchange::{Answer, SubDevice, Uplink};
 use roadstead_core::session::Ending;
 use roadstead_core::trace::{Entry, Hop};
 use roadstead_core::trust::Action;
-use roadstead_dialects::cloud::{Account, Heard, Reply, Route};
+use roadstead_dialects::cloud::{Account, Heard, Portion, Reply, Route};
 use roadstead_wire::mqtt::packet::{Publish, QoS, Reason, Version};
 use roadstead_wire::mqtt::session::Token;
 use tokio::time::Instant;
@@ -26,7 +26,8 @@ use crate::broker::Published;
 
 /// One message on its way.
 pub(super) struct Inbound {
-    token: Token,
+    /// Of the message; the portions of a divided one have none but the last.
+    token: Option<Token>,
     arrived: Instant,
     is_acked: bool,
     stage: Stage,
@@ -112,12 +113,13 @@ impl Connection {
         let is_acked = publish.qos != QoS::AtMostOnce;
         let topic = &publish.topic;
         let stage = match self.session.publish_route(topic) {
-            Route::Own | Route::Sub(_) | Route::Free
+            Route::Own | Route::Sub(_) | Route::Mixed | Route::Free
                 if !self.shared.services.permits(&self.account, Action::Publish, topic) =>
             {
                 self.denied(topic, "policy.denied")
             }
             Route::Own => self.start(self.account.clone(), &publish, work),
+            Route::Mixed => return self.arrive_divided(token, &publish, work),
             Route::Sub(device) => self.start_sub(device, publish, work),
             Route::Free => match self.shared.broker.publish(&self.account.device.id, publish) {
                 Published::Done(reason) => Stage::Decided(reason),
@@ -125,7 +127,31 @@ impl Connection {
             },
             Route::Denied => self.denied(&publish.topic, "mqtt.denied_topic"),
         };
-        self.inbound.push_back(Inbound { token, arrived: Instant::now(), is_acked, stage });
+        let (token, arrived) = (Some(token), Instant::now());
+        self.inbound.push_back(Inbound { token, arrived, is_acked, stage });
+    }
+
+    /// Takes a message in that speaks for several devices: its portions are handled like messages
+    /// of their own, and the last one acknowledges it.
+    fn arrive_divided(&mut self, token: Token, publish: &Publish, work: &mut Work) {
+        let (arrived, is_acked) = (Instant::now(), publish.qos != QoS::AtMostOnce);
+        let mut portions = Vec::new();
+        self.session.split(&publish.topic, &publish.payload, &mut portions);
+        let mut token = Some(token);
+        let last = portions.len().saturating_sub(1);
+        for (n, Portion { device, topic, payload }) in portions.into_iter().enumerate() {
+            let part = Publish { topic: (&*topic).into(), payload, ..publish.clone() };
+            let stage = match device {
+                None => self.start(self.account.clone(), &part, work),
+                Some(device) => self.start_sub(device, part, work),
+            };
+            let token = if n == last { token.take() } else { None };
+            self.inbound.push_back(Inbound { token, arrived, is_acked, stage });
+        }
+        if token.is_some() {
+            let stage = Stage::Decided(Reason::Success);
+            self.inbound.push_back(Inbound { token, arrived, is_acked, stage });
+        }
     }
 
     /// Real firmware does not recover from a disconnection here: it is told in MQTT 5, and
@@ -266,10 +292,20 @@ impl Connection {
             self.close(Ending::Lost, now, work);
             return;
         }
-        if inbound.is_acked {
-            self.shared.metrics.ack_seconds.observe(inbound.arrived.elapsed());
+        match inbound.token {
+            Some(token) => {
+                if inbound.is_acked {
+                    self.shared.metrics.ack_seconds.observe(inbound.arrived.elapsed());
+                }
+                self.server.accept(token, reason, &mut work.todo);
+            }
+            // The acknowledgement of the whole must not hide that a portion was not kept.
+            None if reason == Reason::UnspecifiedError => {
+                self.close(Ending::Lost, now, work);
+                return;
+            }
+            None => {}
         }
-        self.server.accept(inbound.token, reason, &mut work.todo);
         let Stage::Running { account, parts } = inbound.stage else { return };
         if parts.iter().any(|part| part.is_topology) {
             self.forget_subs();

@@ -201,7 +201,9 @@ pub(super) fn reply(
         | Answer::Shadow(_)
         | Answer::Time { .. }
         | Answer::LogLevel(_)
-        | Answer::Config(_) => asked().for_each(|(product, node)| push(product, node, 0)),
+        | Answer::Config(_)
+        | Answer::Created(_)
+        | Answer::Described(_) => asked().for_each(|(product, node)| push(product, node, 0)),
     }
 }
 

@@ -83,7 +83,9 @@ pub(super) fn verdict(answer: &Answer) -> (i32, &str) {
         | Answer::Time { .. }
         | Answer::LogLevel(_)
         | Answer::Config(_)
-        | Answer::SubDevices(_) => (0, "success"),
+        | Answer::SubDevices(_)
+        | Answer::Created(_)
+        | Answer::Described(_) => (0, "success"),
     }
 }
 

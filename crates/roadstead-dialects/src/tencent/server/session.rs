@@ -355,7 +355,7 @@ impl Session for TencentSession {
                 log::level(scene.topic(Verb::LogDown), level, "", now)
             }
             Downlink::Config(config) => channel::config_push(&scene, config)?,
-            Downlink::SubDevicesChanged { attached, devices } => {
+            Downlink::SubDevicesChanged { attached, devices, facts: _ } => {
                 return gateway::changed(scene.down_gateway(), *attached, devices, out);
             }
             Downlink::SearchSubDevices { start } => gateway::search(scene.down_gateway(), *start),

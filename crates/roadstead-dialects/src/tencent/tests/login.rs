@@ -51,7 +51,8 @@ fn admit(
     password: Option<&str>,
 ) -> &'static str {
     let password = password.map(str::as_bytes);
-    let hello = Hello { level: 4, client_id: CLIENT, user: Some(user), password, tls };
+    let user = Some(user);
+    let hello = Hello { level: 4, client_id: CLIENT, user, password, keep_alive_s: 240, tls };
     cloud(settings).admit(&hello, account, NOW).map_or_else(|refusal| refusal.code, |()| "ok")
 }
 
@@ -120,7 +121,14 @@ fn by_certificate_the_fingerprint_decides() {
 fn shapes_and_contradictions() {
     let cloud = cloud(json!({}));
     let psk = Tls::Psk { identity: CLIENT.as_bytes().into() };
-    let hello = |client_id, user, tls| Hello { level: 4, client_id, user, password: None, tls };
+    let hello = |client_id, user, tls| Hello {
+        level: 4,
+        client_id,
+        user,
+        password: None,
+        keep_alive_s: 240,
+        tls,
+    };
     for (client_id, user, tls, recognized) in [
         (CLIENT, Some("L4WG9V9M2MTEST2;1;2;3"), &Tls::None, true),
         (CLIENT, Some("L4WG9V9M2MTEST3;1;2;3"), &Tls::None, true),
@@ -177,6 +185,7 @@ proptest! {
             client_id: &client_id,
             user: user.as_deref(),
             password: password.as_deref(),
+            keep_alive_s: 240,
             tls: &Tls::None,
         };
         let cloud = cloud(json!({}));

@@ -134,6 +134,7 @@ impl Replay {
             client_id,
             user: exchange["username"].as_str(),
             password: exchange["password"].as_str().map(str::as_bytes),
+            keep_alive_s: 240,
             tls: &tls,
         };
         assert!(self.cloud.recognizes(&hello), "{}", self.name);
@@ -252,7 +253,7 @@ impl Replay {
             "change" => {
                 let devices = json["payload"]["devices"].as_array().expect("devices");
                 let devices = devices.iter().map(sub_device).collect();
-                Downlink::SubDevicesChanged { attached: status, devices }
+                Downlink::SubDevicesChanged { attached: status, devices, facts: Vec::new() }
             }
             "search_devices" => Downlink::SearchSubDevices { start: status },
             "update_firmware" | "unbind_all" | "describe_sub_devices" => {

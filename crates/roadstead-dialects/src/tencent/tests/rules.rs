@@ -588,7 +588,8 @@ fn lists_of_sub_devices_are_split_at_the_firmwares_buffer() {
     assert_eq!(names, (0..100).map(|n| sub(n).node.to_string()).collect::<Vec<_>>());
     let out = gateway.answer(&heard, &Answer::SubDevices(vec![]));
     assert_eq!(out[0].payload, r#"{"type":"describe_sub_devices","payload":{"devices":[]}}"#);
-    let changed = Downlink::SubDevicesChanged { attached: false, devices: vec![sub(1), sub(2)] };
+    let devices = vec![sub(1), sub(2)];
+    let changed = Downlink::SubDevicesChanged { attached: false, devices, facts: vec![] };
     assert_eq!(gateway.send(&changed).expect("sendable").len(), 2);
 }
 

@@ -48,6 +48,7 @@ fn logins() {
             client_id,
             user: vector["username"].as_str(),
             password: vector["password"].as_str().map(str::as_bytes),
+            keep_alive_s: 240,
             tls: &tls,
         };
         assert!(cloud.recognizes(&hello), "{kind}");

@@ -132,6 +132,7 @@ impl Fake {
                 account.product.id.as_str() == &**product && account.device.node == *node
             }
             Claim::Device(id) => account.device.id == *id,
+            Claim::Member { .. } => false,
         };
         accounts.iter().find(is_meant).cloned()
     }

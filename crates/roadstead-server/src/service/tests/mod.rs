@@ -166,7 +166,8 @@ impl World {
         password: &str,
     ) -> Result<Login, (Refusal, u8)> {
         let password = Some(password.as_bytes());
-        let hello = Hello { level: 4, client_id, user: Some(user), password, tls: &Tls::None };
+        let (user, tls, keep_alive_s) = (Some(user), &Tls::None, 120);
+        let hello = Hello { level: 4, client_id, user, password, keep_alive_s, tls };
         self.platform.login(hello, &peer()).await
     }
 
