@@ -101,10 +101,15 @@ pub fn dialect_message(data: &[u8]) {
         let account: Account = account::of(dialect.id());
         let mut session = cloud.session(&account, 7);
         let _ = session.subscribe_grant(topic);
-        if matches!(session.publish_route(topic), Route::Own | Route::Sub(_)) {
+        if matches!(session.publish_route(topic), Route::Own | Route::Sub(_) | Route::Mixed) {
             let mut heard = Vec::new();
             session.uplink(&account, topic, &payload, NOW, &mut heard);
             assert!(!heard.is_empty(), "{topic}: nothing heard");
+            if session.publish_route(topic) == Route::Mixed {
+                let mut portions = Vec::new();
+                session.split(topic, &payload, &mut portions);
+                assert!(!portions.is_empty(), "{topic}: nothing left of it");
+            }
         }
     }
 }
@@ -146,7 +151,8 @@ pub fn dialect_hello(data: &[u8]) {
     let client_id = lines.next().unwrap_or_default();
     let (user, password) = (lines.next(), lines.next().map(str::as_bytes));
     for (dialect, cloud) in clouds() {
-        let hello = Hello { level: 4, client_id, user, password, tls: &Tls::None };
+        let keep_alive_s = 120;
+        let hello = Hello { level: 4, client_id, user, password, keep_alive_s, tls: &Tls::None };
         if !cloud.recognizes(&hello) {
             continue;
         }

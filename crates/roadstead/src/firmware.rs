@@ -10,13 +10,17 @@ use roadstead_agent::app::{Application, Lamp};
 use roadstead_agent::hal::net::Options;
 use roadstead_agent::{AgentEvent, agent::Agent};
 use roadstead_core::Secret;
-use roadstead_dialects::device::Machine;
+use roadstead_dialects::device::{Machine, Tls};
+use roadstead_dialects::huawei::device as huawei;
 use roadstead_dialects::tencent::{comm, device as tencent};
 
 use crate::failure::{Failure, Result, chain};
 
 /// Every dialect that has a device half, alphabetical.
-pub(crate) static KINDS: &[Kind] = &[Kind { dialect: "tencent", build: tencent_lamp }];
+pub(crate) static KINDS: &[Kind] = &[
+    Kind { dialect: "huawei", build: huawei_lamp },
+    Kind { dialect: "tencent", build: tencent_lamp },
+];
 
 /// A dialect's virtual device.
 pub(crate) struct Kind {
@@ -150,6 +154,36 @@ pub(crate) fn stopped(code: &str, error: &dyn std::error::Error) -> Failure {
 pub(crate) fn lan(text: &str) -> std::result::Result<SocketAddr, String> {
     let address = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0));
     address.or_else(|_| text.parse()).map_err(|_| "write it as `IP` or `IP:PORT`".to_owned())
+}
+
+/// A Huawei device with the sample lamp on it. It has an owner only through the API.
+fn huawei_lamp(flash: &Flash) -> Result<Firmware> {
+    let Some(secret) = flash.secret.clone() else {
+        return Err(Failure::Usage("a device of this dialect needs its `--secret`".to_owned()));
+    };
+    let lamp = Lamp::sample(&flash.device);
+    let mut config = huawei::Config::new(&flash.product, &flash.device, secret);
+    config.host = flash.server.host.as_str().into();
+    config.port = flash.server.port;
+    config.tls = match flash.tls {
+        TlsMode::Off => Tls::Off,
+        TlsMode::Server => Tls::Server,
+        TlsMode::Psk => {
+            let text = "devices of this dialect have no TLS-PSK; use `--tls off` or `server`";
+            return Err(Failure::Usage(text.to_owned()));
+        }
+    };
+    config.model = Some(Arc::new(lamp.model().clone()));
+    config.haste = match flash.pace {
+        Pace::Lab => 10,
+        Pace::Real => 1,
+    };
+    config.seed = flash.seed;
+    Ok(Firmware {
+        machine: Box::new(huawei::Device::new(config)),
+        application: Box::new(lamp),
+        command_port: comm::COMMAND_PORT,
+    })
 }
 
 /// A Tencent device with the sample lamp on it.

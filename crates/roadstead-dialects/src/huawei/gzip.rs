@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use miniz_oxide::inflate::decompress_to_vec_with_limit;
+use miniz_oxide::inflate::{TINFLStatus, decompress_to_vec_with_limit};
 
 /// Header without optional fields, bytes.
 const HEAD: usize = 10;
@@ -45,13 +45,14 @@ pub fn gunzip(member: &[u8], bytes_max: usize) -> Result<Vec<u8>, GzipError> {
     let start = header(member).ok_or(GzipError::Header)?;
     let end = member.len().checked_sub(TAIL).filter(|end| *end >= start);
     let (body, tail) = member.split_at(end.ok_or(GzipError::Header)?);
-    let plain =
-        decompress_to_vec_with_limit(&body[start..], bytes_max).map_err(|error| {
-            match error.status {
-                miniz_oxide::inflate::TINFLStatus::HasMoreOutput => GzipError::TooLarge(bytes_max),
-                _ => GzipError::Stream,
-            }
-        })?;
+    let unpacked = decompress_to_vec_with_limit(&body[start..], bytes_max);
+    let plain = unpacked.map_err(|error| {
+        if error.status == TINFLStatus::HasMoreOutput {
+            GzipError::TooLarge(bytes_max)
+        } else {
+            GzipError::Stream
+        }
+    })?;
     let number = |at: usize| {
         tail.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes)
     };

@@ -7,6 +7,7 @@
 //! | half | where |
 //! |---|---|
 //! | cloud | [`server`] |
+//! | device | [`device`] |
 //! | product models and their archives | [`model`] |
 //!
 //! Not here: LwM2M and CoAP (§6), firmware updates (§12), legacy v3 commands (§16: reports are
@@ -15,7 +16,13 @@
 //! Source: Huawei §1 to §4; recordings of the C, Python and Tiny SDKs (`transcripts/huawei`),
 //! seed huawei-iotda-faq.
 
-#[allow(dead_code, reason = "each half uses its part")]
+#[cfg(feature = "device")]
+pub mod device;
+
+#[cfg_attr(
+    not(all(feature = "server", feature = "device")),
+    allow(dead_code, reason = "each half uses its part")
+)]
 mod auth;
 #[cfg(feature = "server")]
 mod codes;

@@ -137,7 +137,7 @@ impl Platform {
         let mut facts: Vec<SubDeviceFacts> = Vec::new();
         while facts.len() < SUB_DEVICES_MAX {
             let offset = u32::try_from(facts.len()).unwrap_or(u32::MAX);
-            let page = Page { limit, offset: offset.into(), ..Page::default() };
+            let page = Page { limit, offset, ..Page::default() };
             let listed = self.store.devices(&gateway.device.space, &filter, &page).await;
             let items = match listed {
                 Ok(listed) => listed.items,

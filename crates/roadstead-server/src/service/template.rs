@@ -166,6 +166,8 @@ fn is_claimed(claim: &Claim, id: &DeviceId, plan: &Plan) -> bool {
     match claim {
         Claim::Device(claimed) => claimed == id,
         Claim::Node { product, node } => **product == plan.product && **node == plan.node,
+        // Its group registers it.
+        Claim::Member { .. } => false,
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) fn uplink(scene: &Scene<'_>, payload: &Bytes, is_packed: bool) -> Hea
             };
             noted(Uplink::Message { channel: channel::DEFAULT.into(), payload })
         }
-        Err(heard) => heard,
+        Err(heard) => *heard,
     }
 }
 

@@ -100,7 +100,7 @@ fn members_of(own: &str, body: &[u8]) -> Option<Vec<Portion>> {
 pub(super) fn batch_error(scene: &Scene<'_>, payload: &[u8], is_packed: bool) -> Heard {
     let body = match unpack(payload, is_packed, scene.settings.unpacked_bytes_max) {
         Ok(body) => body,
-        Err(heard) => return heard,
+        Err(heard) => return *heard,
     };
     match serde_json::from_slice::<Batch<'_>>(&body) {
         Ok(_) => {
@@ -381,8 +381,9 @@ struct Login<'a> {
 }
 
 /// Returns the proof of a device behind a bridge.
-pub(super) fn bridge_proof(payload: &[u8]) -> Result<Map<String, Value>, Heard> {
-    let login = serde_json::from_slice::<Login<'_>>(payload).map_err(|e| unreadable(&e))?;
+pub(super) fn bridge_proof(payload: &[u8]) -> Result<Map<String, Value>, Box<Heard>> {
+    let login =
+        serde_json::from_slice::<Login<'_>>(payload).map_err(|e| Box::new(unreadable(&e)))?;
     Ok(Map::from_iter([
         ("sign_type".into(), login.sign_type.unwrap_or(0).into()),
         ("timestamp".into(), Value::from(&*login.timestamp)),

@@ -143,9 +143,8 @@ fn info(event: Event<'_>) -> Heard {
 
 /// Answers where a file goes, if the operator has a place for files.
 fn file(scene: &Scene<'_>, event: &Event<'_>) -> Heard {
-    let kind = match &*event.event_type {
-        kind @ ("get_upload_url" | "get_download_url") => kind,
-        _ => return ignored(&event.name()),
+    let kind @ ("get_upload_url" | "get_download_url") = &*event.event_type else {
+        return ignored(&event.name());
     };
     let name = event.text("file_name");
     let fits = (1..=FILE_NAME_BYTES_MAX).contains(&name.len())

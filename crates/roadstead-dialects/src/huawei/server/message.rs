@@ -82,13 +82,13 @@ pub(super) fn unpack(
     payload: &[u8],
     is_packed: bool,
     bytes_max: usize,
-) -> Result<Cow<'_, [u8]>, Heard> {
+) -> Result<Cow<'_, [u8]>, Box<Heard>> {
     if !is_packed {
         return Ok(Cow::Borrowed(payload));
     }
     gunzip(payload, bytes_max)
         .map(Cow::Owned)
-        .map_err(|error| noted(malformed("payload.malformed", error.to_string())))
+        .map_err(|error| Box::new(noted(malformed("payload.malformed", error.to_string()))))
 }
 
 /// Reads a result code; firmware writes it as a number or as text, and leaves it out for success.

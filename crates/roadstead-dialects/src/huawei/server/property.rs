@@ -55,7 +55,7 @@ pub(super) fn report(scene: &Scene<'_>, payload: &Bytes, is_packed: bool) -> Hea
     }
     let body = match unpack(payload, is_packed, scene.settings.unpacked_bytes_max) {
         Ok(body) => body,
-        Err(heard) => return heard,
+        Err(heard) => return *heard,
     };
     match serde_json::from_slice::<Report<'_>>(&body) {
         Ok(report) => noted(sorted(scene, report.services)),

@@ -41,6 +41,7 @@ pub(super) struct HuaweiSession {
     queries: Vec<(RequestId, Box<str>)>,
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is not named is not for devices")]
 impl HuaweiSession {
     /// Opens the session of `own`.
     pub(super) fn new(settings: Arc<Settings>, own: Account, role: Role, connection: u64) -> Self {
@@ -103,7 +104,7 @@ impl HuaweiSession {
                     let said = SubDevices::Enter(SubDeviceProof { device: sub, proof });
                     heard(Uplink::SubDevices(said), Kind::BridgeLogin, &[rid, device])
                 }
-                Err(heard) => heard,
+                Err(heard) => *heard,
             },
             Leaf::Logout(rid) => {
                 let said = SubDevices::Offline(Vec::from([sub]));
@@ -119,6 +120,7 @@ impl HuaweiSession {
 }
 
 /// Understands one message of a device about itself.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the others were denied by their route")]
 fn own_uplink(
     scene: &Scene<'_>,
     (leaf, asked): (Leaf<'_>, Option<&str>),

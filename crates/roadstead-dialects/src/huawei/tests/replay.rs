@@ -141,7 +141,7 @@ impl Replay<'_> {
                 tally.refused += 1;
             }
         }
-        assert_eq!(verdict_is_ok(&cloud, &hello, &own), is_right, "{}", self.name);
+        assert_eq!(verdict_is_ok(&*cloud, &hello, &own), is_right, "{}", self.name);
         let session = cloud.session_of(&hello, &own, RANDOM);
         self.wire = Some(Wire::of(own, session));
     }
@@ -228,7 +228,7 @@ impl Replay<'_> {
     }
 }
 
-fn verdict_is_ok(cloud: &Box<dyn Cloud>, hello: &Hello<'_>, own: &Account) -> bool {
+fn verdict_is_ok(cloud: &dyn Cloud, hello: &Hello<'_>, own: &Account) -> bool {
     match cloud.identify(hello) {
         Ok(Claim::Member { .. }) => cloud.admit_member(hello, &own.product, NOW).is_ok(),
         Ok(_) => cloud.admit(hello, own, NOW).is_ok(),

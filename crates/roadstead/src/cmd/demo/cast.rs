@@ -45,7 +45,10 @@ mod tests {
 
     #[test]
     fn every_dialect_plays() {
-        let dialects: Vec<_> = roadstead_dialects::ALL.iter().map(|d| d.id()).collect();
+        // Its devices are registered by the API and know no phone.
+        let plays = |id: &&str| *id != "huawei";
+        let dialects: Vec<_> =
+            roadstead_dialects::ALL.iter().map(|d| d.id()).filter(plays).collect();
         assert_eq!(ALL.iter().map(|cast| cast.dialect).collect::<Vec<_>>(), dialects);
         for cast in ALL {
             let (_, fleet) = cast.files[0];
