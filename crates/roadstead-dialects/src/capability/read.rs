@@ -93,7 +93,8 @@ pub(crate) fn read_service(service: &ServiceCapability) -> Result<Service, Strin
     check_all("command_name", service.commands.iter().map(|c| &*c.command_name))?;
     check_all("event_type", service.events.iter().map(|e| &*e.event_type))?;
     let mut extra = Extra::new();
-    keep(&mut extra, "service_type", service.service_type.as_deref());
+    let kind = service.service_type.as_deref().filter(|kind| *kind != service.service_id);
+    keep(&mut extra, "service_type", kind);
     keep(&mut extra, "option", service.option.as_deref());
     Ok(Service {
         id: (&*service.service_id).into(),

@@ -196,3 +196,16 @@ proptest! {
         prop_assert_eq!((&is.name, is.access, is.required), (&was.name, was.access, was.required));
     }
 }
+
+#[test]
+fn what_is_exported_imports_equal() {
+    for service in [
+        json!({"service_id": "s"}),
+        json!({"service_id": "s", "service_type": "s", "properties": [
+            {"property_name": "p", "data_type": "int", "max": "", "method": "R"},
+            {"property_name": "q", "data_type": "decimal", "min": "1e3", "method": "R"}]}),
+    ] {
+        let model = import(&json!({"service_capabilities": [service]})).expect("model");
+        assert_eq!(import(&export(&model)), Ok(model));
+    }
+}
