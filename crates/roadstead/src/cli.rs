@@ -66,6 +66,12 @@ pub(crate) enum Command {
     Why(cmd::why::Why),
     Doctor(cmd::doctor::Doctor),
     Errors(cmd::errors::Errors),
+    /// Wi-Fi credentials through the air: write and read them.
+    #[command(subcommand)]
+    Airlink(cmd::airlink::Airlink),
+    /// Experiments on simulated physics.
+    #[command(subcommand)]
+    Lab(cmd::lab::Lab),
     /// Plays the phone: sign in, provision, bind, control.
     #[command(subcommand)]
     App(cmd::app::App),
@@ -93,6 +99,8 @@ impl Command {
             Self::Why(command) => command.run(out),
             Self::Doctor(command) => command.run(out),
             Self::Errors(command) => command.run(out),
+            Self::Airlink(command) => command.run(out),
+            Self::Lab(command) => command.run(out),
             Self::App(command) => command.run(out),
         }
     }

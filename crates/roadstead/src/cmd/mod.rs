@@ -1,5 +1,6 @@
 //! The sub-commands, one file each.
 
+pub(crate) mod airlink;
 pub(crate) mod app;
 pub(crate) mod attempt;
 pub(crate) mod binding;
@@ -13,6 +14,7 @@ pub(crate) mod device_run;
 pub(crate) mod doctor;
 pub(crate) mod errors;
 pub(crate) mod import;
+pub(crate) mod lab;
 pub(crate) mod message;
 pub(crate) mod product;
 pub(crate) mod product_file;

@@ -31,7 +31,7 @@ const COMMON: u8 = 2;
 /// Pattern of a PIN of the device's own.
 const OWN: u8 = 3;
 /// The PIN of devices that have none of their own.
-const COMMON_PIN: &[u8] = b"57289961";
+pub const COMMON_PIN: &[u8] = b"57289961";
 
 /// Returns the check byte of a packet: it makes the MAC address sum to zero.
 fn check(place: u8, byte: u8) -> u8 {

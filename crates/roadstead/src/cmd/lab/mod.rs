@@ -1,0 +1,24 @@
+//! `roadstead lab`: experiments on simulated physics.
+
+mod airlink;
+mod picture;
+
+use clap::Subcommand;
+
+use crate::failure::Result;
+use crate::output::Out;
+
+/// Experiments without hardware.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Lab {
+    /// Success rate and time of the credential schemes on a simulated air.
+    Airlink(airlink::Airlink),
+}
+
+impl Lab {
+    pub(crate) fn run(self, out: &Out) -> Result<()> {
+        match self {
+            Self::Airlink(command) => command.run(out),
+        }
+    }
+}
