@@ -70,7 +70,7 @@ impl Encode {
                 random.fill_with(|| dice.bits() as u8);
             }
             None => getrandom::fill(&mut random).map_err(|error| {
-                Failure::new("internal.random", format!("No randomness: {error}."))
+                Failure::new("client.file", format!("The system gives no random numbers: {error}."))
             })?,
         }
         let request = Request {

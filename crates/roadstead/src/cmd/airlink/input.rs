@@ -55,7 +55,9 @@ pub(super) fn read(path: &Path) -> Result<Input> {
             None => Err(unreadable("the object has neither `air` nor `packets`".into())),
         },
         Value::Array(_) => rows(&document),
-        _ => Err(unreadable("a list or an object is expected".into())),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            Err(unreadable("a list or an object is expected".into()))
+        }
     }
 }
 
