@@ -98,7 +98,7 @@ const fn refusal(
 
 /// Every refusal of dynamic registration.
 #[rustfmt::skip] // one row a line reads best
-const REGISTRATION: [Registration; 11] = [
+const REGISTRATION: [Registration; 12] = [
     refusal("register.bad_request", 1001, "InvalidParameter", "bad request"),
     refusal("register.unknown_product", 1004, "ResourceNotFound.Product", "product does not exist"),
     refusal("register.off", 1005, "UnsupportedOperation.DynamicRegisterOff", "dynamic registration is off"),
@@ -106,6 +106,7 @@ const REGISTRATION: [Registration; 11] = [
     refusal("register.bad_signature", 1007, "AuthFailure.SignatureFailure", "signature check failed"),
     refusal("register.timestamp", 1008, "AuthFailure.SignatureExpire", "timestamp out of window"),
     refusal("register.replayed", 1009, "AuthFailure.Replayed", "request seen before"),
+    refusal("register.template", 1010, "FailedOperation.Template", "the template does not apply"),
     refusal("register.activated", 1021, "UnsupportedOperation.DeviceActivated", "device is activated"),
     refusal("api.quota", 1022, "LimitExceeded.Device", "quota exceeded"),
     refusal("internal.overload", 1098, "InternalError.Busy", "try again later"),

@@ -7,6 +7,8 @@ const PROJECT = "roadstead.project";
 const LANGUAGE = "roadstead.language";
 const THEME = "roadstead.theme";
 const LOOK_MS = 1000;
+// The newest; the head says how many there are in all.
+const DEVICES_SHOWN = 50;
 const OWNERS_EVERY = 5;
 const STAGES = Object.keys(WORDS.en.stages);
 const HOPS = { up: "↑", down: "↓", cloud: "•", phone: "☎", api: "»" };
@@ -118,7 +120,7 @@ async function look() {
 }
 
 async function read() {
-  const [devices, attempts] = await Promise.all([api("/devices?limit=200"), api("/attempts?limit=20")]);
+  const [devices, attempts] = await Promise.all([api(`/devices?limit=${DEVICES_SHOWN}`), api("/attempts?limit=20")]);
   state.devices = devices.devices;
   state.total = devices.page.count;
   state.attempts = attempts.attempts;
