@@ -94,8 +94,14 @@ impl World {
     async fn connect_as(&self, node: &str, tls: &Tls) -> Result<Account, &'static str> {
         let client_id = format!("{PRODUCT}{node}");
         let user = format!("{client_id};12010126;Q3Uz6;1895000000");
-        let hello =
-            Hello { level: 4, client_id: &client_id, user: Some(&user), password: None, tls, keep_alive_s: 60 };
+        let hello = Hello {
+            level: 4,
+            client_id: &client_id,
+            user: Some(&user),
+            password: None,
+            tls,
+            keep_alive_s: 60,
+        };
         let peer = Peer { address: "192.0.2.1:5000".parse().expect("address"), transport: "tls" };
         let login = self.platform.login(hello, &peer).await;
         login.map(|login| login.account).map_err(|(refusal, _)| refusal.code)
