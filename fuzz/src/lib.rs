@@ -64,6 +64,17 @@ pub fn mqtt_topic(data: &[u8]) {
     }
 }
 
+/// A search over devices: what is refused names a place inside the text.
+pub fn device_search(data: &[u8]) {
+    let Ok(text) = core::str::from_utf8(data) else { return };
+    let places = 1..=text.chars().count() + 1;
+    for refused in
+        [roadstead_core::search::parse(text).err(), roadstead_core::search::condition(text).err()]
+    {
+        assert!(refused.is_none_or(|error| places.contains(&error.at)));
+    }
+}
+
 /// An HTTP response, in two pieces cut at the first byte's value.
 pub fn http_response(data: &[u8]) {
     let Some((&cut, rest)) = data.split_first() else { return };
@@ -235,6 +246,7 @@ mod tests {
     /// Every target by name.
     const TARGETS: [(&str, Target); 11] = [
         ("airlink", airlink),
+        ("device_search", device_search),
         ("dialect_hello", dialect_hello),
         ("dialect_http", dialect_http),
         ("dialect_message", dialect_message),

@@ -43,6 +43,15 @@ pub(crate) enum Command {
     /// Devices: registered ones on a server, or a virtual one on this machine.
     #[command(subcommand)]
     Device(cmd::device::Device),
+    /// Groups of devices, listed or described by a rule.
+    #[command(subcommand)]
+    Group(cmd::group::Group),
+    /// Marks on devices, and finding devices by their marks.
+    #[command(subcommand)]
+    Tag(cmd::tag::Tag),
+    /// Tenants that never see each other.
+    #[command(subcommand)]
+    Space(cmd::space::Space),
     /// Accounts of operators and phone users.
     #[command(subcommand)]
     User(cmd::user::User),
@@ -88,6 +97,9 @@ impl Command {
             Self::Product(command) => command.run(out),
             Self::Cert(command) => command.run(out),
             Self::Device(command) => command.run(out),
+            Self::Group(command) => command.run(out),
+            Self::Tag(command) => command.run(out),
+            Self::Space(command) => command.run(out),
             Self::User(command) => command.run(out),
             Self::Binding(command) => command.run(out),
             Self::Command(command) => command.run(out),

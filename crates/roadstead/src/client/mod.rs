@@ -91,6 +91,16 @@ impl Client {
         noun: &str,
         query: &[(&str, &str)],
     ) -> Result<Vec<Value>> {
+        self.pages(path, noun, query, None).await
+    }
+
+    async fn pages(
+        &self,
+        path: &str,
+        noun: &str,
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Vec<Value>> {
         let limit = PAGE_ITEMS.to_string();
         let mut items = Vec::new();
         let mut marker: Option<String> = None;
@@ -98,7 +108,10 @@ impl Client {
             let mut query = query.to_vec();
             query.push(("limit", &limit));
             query.extend(marker.as_deref().map(|marker| ("marker", marker)));
-            let mut answer = self.get(path, &query).await?;
+            let mut answer = match body {
+                Some(body) => self.post(path, &query, body).await?,
+                None => self.get(path, &query).await?,
+            };
             let Some(Value::Array(page)) = answer.get_mut(noun).map(Value::take) else {
                 return Err(unexpected(path, &format!("it has no `{noun}`")));
             };
@@ -136,6 +149,11 @@ impl Client {
             true => Ok(bytes),
             false => read(&path, status, &bytes).map(|_| bytes),
         }
+    }
+
+    /// Reads a list that is asked for with a body, to its end.
+    pub(crate) async fn list_by(&self, path: &str, noun: &str, body: &Value) -> Result<Vec<Value>> {
+        self.pages(path, noun, &[], Some(body)).await
     }
 
     fn path(&self, path: &str) -> String {

@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
+use super::device_access::Access;
 use super::device_run::Run;
 use super::shadow::first_service;
 use super::{Pair, SecretArg, block_on, cell, fields, object};
@@ -24,6 +25,18 @@ pub(crate) enum Device {
         /// Only those behind this gateway.
         #[arg(long)]
         gateway: Option<String>,
+        /// Only those with this text in the display name.
+        #[arg(long)]
+        name: Option<String>,
+        /// Only those created then or later, such as 20261121T003818Z.
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// Only those created then or earlier.
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+        /// Only those of this space.
+        #[arg(long)]
+        space: Option<String>,
         #[command(flatten)]
         server: ServerArgs,
     },
@@ -51,32 +64,8 @@ pub(crate) enum Device {
         #[command(flatten)]
         server: ServerArgs,
     },
-    /// Ends a device's connection and refuses it until it is thawed.
-    Freeze {
-        /// Device id.
-        device: String,
-        #[command(flatten)]
-        server: ServerArgs,
-    },
     /// Says when and why the sessions of a device ended, the latest first.
     OfflineAnalysis(super::device_offline::OfflineAnalysis),
-    /// Lets a frozen device log in again.
-    Thaw {
-        /// Device id.
-        device: String,
-        #[command(flatten)]
-        server: ServerArgs,
-    },
-    /// Gives a device another secret and prints it.
-    ResetSecret {
-        /// Device id.
-        device: String,
-        /// The secret; a random one when missing.
-        #[arg(long)]
-        secret: Option<SecretArg>,
-        #[command(flatten)]
-        server: ServerArgs,
-    },
     /// Sets how much a device logs and uploads; it learns it now or when it asks.
     LogLevel {
         /// Device id.
@@ -126,6 +115,8 @@ pub(crate) enum Device {
         #[command(flatten)]
         server: ServerArgs,
     },
+    #[command(flatten)]
+    Access(Access),
     Run(Run),
 }
 
@@ -154,15 +145,21 @@ pub(crate) struct NewDevice {
 impl Device {
     pub(crate) fn run(self, out: &Out) -> Result<()> {
         match self {
-            Self::List { product, node, gateway, server } => {
-                let filters = [("product_id", product), ("node_id", node), ("gateway_id", gateway)];
+            Self::List { product, node, gateway, name, since, until, space, server } => {
+                let filters = [
+                    ("product_id", product),
+                    ("node_id", node),
+                    ("gateway_id", gateway),
+                    ("device_name", name),
+                    ("start_time", since),
+                    ("end_time", until),
+                    ("app_id", space),
+                ];
                 block_on(list(out, server, filters))
             }
             Self::Show { device, secret, server } => block_on(show(out, server, device, secret)),
             Self::Create { device, server } => block_on(create(out, server, device)),
             Self::Delete { device, server } => block_on(delete(out, server, device)),
-            Self::Freeze { device, server } => block_on(act(out, server, device, "freeze")),
-            Self::Thaw { device, server } => block_on(act(out, server, device, "unfreeze")),
             Self::LogLevel { device, level, server } => {
                 let body = json!({ "level": level });
                 block_on(put(out, server, device, "log-level", body))
@@ -171,9 +168,6 @@ impl Device {
                 let config: Value = serde_json::from_str(&config)
                     .map_err(|error| Failure::Usage(format!("The config is no JSON: {error}.")))?;
                 block_on(put(out, server, device, "config", json!({ "config": config })))
-            }
-            Self::ResetSecret { device, secret, server } => {
-                block_on(reset_secret(out, server, device, secret))
             }
             Self::Presence { device, server } => block_on(presence(out, server, device)),
             Self::GetProperties { device, service, server } => {
@@ -184,30 +178,36 @@ impl Device {
                 block_on(set_properties(out, server, device, service, properties))
             }
             Self::OfflineAnalysis(analysis) => analysis.run(out),
+            Self::Access(access) => access.run(out),
             Self::Run(run) => run.run(out),
         }
     }
 }
 
-async fn list(out: &Out, server: ServerArgs, filters: [(&str, Option<String>); 3]) -> Result<()> {
+async fn list(out: &Out, server: ServerArgs, filters: [(&str, Option<String>); 7]) -> Result<()> {
     let client = Client::connect(&server).await?;
     let query: Vec<(&str, &str)> =
         filters.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))).collect();
     let devices = client.list("/devices", "devices", &query).await?;
     out.answer(&json!({ "devices": devices }), |out| {
-        let mut table = Table::new(&["DEVICE", "NODE", "PRODUCT", "STATUS", "FIRMWARE", "NAME"]);
-        for d in &devices {
-            table.row([
-                cell(&d["device_id"]),
-                cell(&d["node_id"]),
-                cell(&d["product_id"]),
-                status(out, &d["status"]),
-                cell(&d["fw_version"]),
-                cell(&d["device_name"]),
-            ]);
-        }
-        table.render(out.paint(), "There are no devices. Import some with `roadstead import`.")
+        table(out, &devices, "There are no devices. Import some with `roadstead import`.")
     })
+}
+
+/// Returns devices as a table, or a text when there are none.
+pub(super) fn table(out: &Out, devices: &[Value], none: &str) -> String {
+    let mut table = Table::new(&["DEVICE", "NODE", "PRODUCT", "STATUS", "FIRMWARE", "NAME"]);
+    for d in devices {
+        table.row([
+            cell(&d["device_id"]),
+            cell(&d["node_id"]),
+            cell(&d["product_id"]),
+            status(out, &d["status"]),
+            cell(&d["fw_version"]),
+            cell(&d["device_name"]),
+        ]);
+    }
+    table.render(out.paint(), none)
 }
 
 /// Paints a status of the API.
@@ -298,35 +298,10 @@ async fn delete(out: &Out, server: ServerArgs, device: String) -> Result<()> {
     out.answer(&json!({ "deleted": device }), |_| format!("Deleted device `{device}`.\n"))
 }
 
-async fn act(out: &Out, server: ServerArgs, device: String, action: &str) -> Result<()> {
-    let client = Client::connect(&server).await?;
-    client.post(&format!("{}/{action}", path(&device)), &[], &json!({})).await?;
-    out.answer(&json!({ "device_id": device, "frozen": action == "freeze" }), |_| match action {
-        "freeze" => format!("Froze device `{device}`. `roadstead device thaw` lets it back in.\n"),
-        _ => format!("Thawed device `{device}`; it may log in again.\n"),
-    })
-}
-
 async fn put(out: &Out, server: ServerArgs, device: String, what: &str, body: Value) -> Result<()> {
     let client = Client::connect(&server).await?;
     let answer = client.put(&format!("{}/{what}", path(&device)), &body).await?;
     out.answer(&answer, |_| format!("Set the {what} of device `{device}`.\n"))
-}
-
-async fn reset_secret(
-    out: &Out,
-    server: ServerArgs,
-    device: String,
-    secret: Option<SecretArg>,
-) -> Result<()> {
-    let client = Client::connect(&server).await?;
-    let mut body = json!({ "force_disconnect": true });
-    if let Some(secret) = secret {
-        body["secret"] = secret.text().into();
-    }
-    let query = [("action_id", "resetSecret")];
-    let answer = client.post(&format!("{}/action", path(&device)), &query, &body).await?;
-    out.answer(&answer, |_| format!("{}\n", cell(&answer["secret"])))
 }
 
 async fn presence(out: &Out, server: ServerArgs, device: String) -> Result<()> {

@@ -60,6 +60,11 @@ fn messages_commands_and_their_history() {
 }
 
 #[test]
+fn groups_tags_and_gateways_against_a_running_server() {
+    golden("fleet_nouns");
+}
+
+#[test]
 fn a_closed_pipe_ends_quietly() {
     use std::process::{Command, Stdio};
 
