@@ -244,7 +244,7 @@ mod tests {
     type Target = fn(&[u8]);
 
     /// Every target by name.
-    const TARGETS: [(&str, Target); 11] = [
+    const TARGETS: [(&str, Target); 12] = [
         ("airlink", airlink),
         ("device_search", device_search),
         ("dialect_hello", dialect_hello),
