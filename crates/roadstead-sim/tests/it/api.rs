@@ -35,6 +35,11 @@ impl Api {
         Self { client, base, token, project }
     }
 
+    /// The project all calls are about.
+    pub(crate) fn project(&self) -> &str {
+        &self.project
+    }
+
     /// Calls `path` below the project; returns status and body (`null` when empty).
     pub(crate) async fn call(
         &self,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::platform::{DEVICE_SECRET, PRODUCT, PRODUCT_SECRET, Platform};
+use crate::platform::{ADMIN_PASSWORD, DEVICE_SECRET, PRODUCT, PRODUCT_SECRET, Platform};
 
 /// A running script.
 struct Script {
@@ -139,5 +139,33 @@ async fn paho_reports_and_obeys() {
         let shadow = platform.api.get(&format!("/devices/{PRODUCT}_PAHO/shadow")).await;
         assert_eq!(shadow["shadow"][0]["reported"]["properties"]["brightness"], 55, "{shadow}");
     }
+    platform.stop().await;
+}
+
+/// Fewest calls that count as the tour.
+const TOUR_CALLS: u64 = 60;
+
+/// Spaces, products, devices, tags, groups, certificates, policies, commands, messages, shadow:
+/// signed with an access key both ways and with a token, against a device that answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn huaweis_northbound_package_makes_its_tour() {
+    let Some(python) = python("huaweicloudsdkiotda.v5").await else { return };
+    let platform = Platform::start().await;
+    let file = std::fs::read(platform.folder.path().join("admin-aksk.json")).expect("key file");
+    let key: Value = serde_json::from_slice(&file).expect("JSON");
+    let text = |name: &str| key[name].as_str().expect("text").to_owned();
+    let endpoint = format!("http://{}", platform.address("http"));
+    let args = [
+        ["--endpoint", &endpoint],
+        ["--mqtt", platform.address("mqtt")],
+        ["--project", platform.api.project()],
+        ["--access-key", &text("access_key")],
+        ["--secret-key", &text("secret_key")],
+        ["--password", ADMIN_PASSWORD],
+    ];
+    let mut script = Script::start(&python, "huawei_north.py", &args.concat());
+    let done = script.event("done").await;
+    assert!(done["calls"].as_u64() >= Some(TOUR_CALLS), "{done}");
+    script.ends_well().await;
     platform.stop().await;
 }
