@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import json
 import queue
-import sys
+import traceback
 
 import paho.mqtt.client as mqtt
 import requests
@@ -361,4 +361,8 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        main()
+    except BaseException:  # the tests show events, not the error stream
+        print(json.dumps({"event": "failed", "why": traceback.format_exc()}), flush=True)
+        raise
