@@ -40,7 +40,7 @@ pub enum GzipError {
 ///
 /// # Errors
 ///
-/// [`GzipError`]; nothing larger than the limit is ever allocated.
+/// `GzipError`; nothing larger than the limit is ever allocated.
 pub fn gunzip(member: &[u8], bytes_max: usize) -> Result<Vec<u8>, GzipError> {
     let start = header(member).ok_or(GzipError::Header)?;
     let end = member.len().checked_sub(TAIL).filter(|end| *end >= start);

@@ -6,7 +6,7 @@
 //!
 //! | half | where |
 //! |---|---|
-//! | cloud | [`server`] |
+//! | cloud | `server` |
 //! | device | [`device`] |
 //! | product models and their archives | [`model`] |
 //!

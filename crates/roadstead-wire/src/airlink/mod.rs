@@ -9,7 +9,7 @@
 //!
 //! The rule of this module is *never wrong, fast under loss*. A receiver believes credentials only
 //! when every check of the scheme passes **and** each unit that is guarded by a short check has been
-//! seen again. Until then readings are votes ([`vote`]), collected over rounds, in any order, from
+//! seen again. Until then readings are votes (`vote`), collected over rounds, in any order, from
 //! both copies.
 //!
 //! | folder | scheme | carried in | guarded by |

@@ -34,14 +34,14 @@ pub(crate) struct Run {
     /// Product secret, for registration.
     #[arg(long)]
     product_secret: Option<SecretArg>,
-    /// Where it logs in: the server's MQTT address that fits `--tls`.
+    /// Where it logs in: the server's MQTT address, or its MQTTS address with `--tls`.
     #[arg(long, value_name = "HOST:PORT")]
     server: Address,
     /// Where it registers: the server's vendor HTTP address.
     #[arg(long, value_name = "HOST:PORT")]
     vendor_http: Option<Address>,
-    /// Protection of the log-in.
-    #[arg(long, value_enum, default_value = "psk")]
+    /// Protection of the log-in. Firmware of Tencent's SDK uses `psk` unless it was built without.
+    #[arg(long, value_enum, default_value = "off")]
     tls: TlsMode,
     /// Authorities trusted for the server's certificate, PEM; the system's when missing.
     #[arg(long, value_name = "FILE")]

@@ -130,6 +130,8 @@ fn a_phone_provisions_a_virtual_device() {
         secret,
         "--server",
         &mqtts,
+        "--tls",
+        "psk",
         "--vendor-http",
         &vendor_http,
         "--lan",
