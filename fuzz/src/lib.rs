@@ -4,6 +4,7 @@
 //! the committed corpus on stable, mutated in every simple way, so that targets never rot. A crash
 //! input goes into `corpus/<target>/` and stays there.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -13,6 +14,7 @@ use roadstead_dialects::tencent::comm;
 use roadstead_dialects::{ALL, Dialect};
 use roadstead_doctor::{Doctor, Lang};
 use roadstead_wire::airlink::{Frame, Hopper, Keys, Plan, Scheme};
+use roadstead_wire::coap::{self, Endpoint, Message, Reply};
 use roadstead_wire::http::Response;
 use roadstead_wire::mqtt::codec::{Decoder, encode};
 use roadstead_wire::mqtt::packet::Version;
@@ -215,6 +217,30 @@ pub fn airlink(data: &[u8]) {
     let _ = hopper.reason().code();
 }
 
+/// A CoAP datagram: what is read is written and read equal, and an endpoint with a query under way
+/// answers every request once.
+pub fn coap(data: &[u8]) {
+    if let Ok(message) = Message::parse(data) {
+        assert_eq!(Message::parse(&message.emit_unsorted()), Ok(message));
+    }
+    let peer = SocketAddr::from(([127, 0, 0, 1], 5683));
+    let mut out = Vec::new();
+    let mut endpoint = Endpoint::new(coap::Policy::default(), 7);
+    endpoint.query(peer, coap::Query::new(true, coap::Code::GET, "/a", "x"), 0, &mut out);
+    for now in [1, 2] {
+        out.clear();
+        endpoint.receive(peer, data, now, &mut out);
+        let requests = out.iter().filter(|o| matches!(o, coap::Output::Request { .. })).count();
+        assert!(requests <= usize::from(now == 1), "a duplicate is no request");
+        if let Some(coap::Output::Request { exchange, .. }) = out.first().cloned() {
+            endpoint.respond(&exchange, Reply::new(coap::Code::CONTENT, "y"), now, &mut out);
+        }
+    }
+    while let Some(now) = endpoint.deadline() {
+        endpoint.timeout(now, &mut out);
+    }
+}
+
 /// A device's log, fed in two pieces cut at the first byte's value: no answer holds terminal
 /// control, and evidence lies within the file.
 pub fn doctor(data: &[u8]) {
@@ -244,8 +270,9 @@ mod tests {
     type Target = fn(&[u8]);
 
     /// Every target by name.
-    const TARGETS: [(&str, Target); 12] = [
+    const TARGETS: [(&str, Target); 13] = [
         ("airlink", airlink),
+        ("coap", coap),
         ("device_search", device_search),
         ("dialect_hello", dialect_hello),
         ("dialect_http", dialect_http),
