@@ -3,6 +3,8 @@
 //! The library part is what both need: log-in proofs computed with OpenSSL, independently of the
 //! dialects under test.
 
+pub mod huawei;
+
 use openssl::base64::{decode_block, encode_block};
 use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
@@ -28,8 +30,12 @@ pub fn registration(product: &str, secret: &str, device: &str, nonce: u32, time:
 }
 
 fn hmac_sha1(key: &[u8], message: &[u8]) -> Option<Vec<u8>> {
+    hmac(MessageDigest::sha1(), key, message)
+}
+
+fn hmac(digest: MessageDigest, key: &[u8], message: &[u8]) -> Option<Vec<u8>> {
     let key = PKey::hmac(key).ok()?;
-    let mut signer = Signer::new(MessageDigest::sha1(), &key).ok()?;
+    let mut signer = Signer::new(digest, &key).ok()?;
     signer.sign_oneshot_to_vec(message).ok()
 }
 

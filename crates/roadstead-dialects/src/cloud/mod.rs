@@ -217,11 +217,13 @@ pub struct Refusal {
     pub detail: Box<str>,
     /// The client repeats by itself what was refused a moment ago: it is not counted again.
     pub is_retry: bool,
+    /// Id of the device that was meant, if there is such a one: what the throttle knows it by.
+    pub device: Option<Box<str>>,
 }
 
 impl Refusal {
     /// Returns a refusal.
     pub fn new(code: Code, detail: impl Into<Box<str>>) -> Self {
-        Self { code, detail: detail.into(), is_retry: false }
+        Self { code, detail: detail.into(), is_retry: false, device: None }
     }
 }

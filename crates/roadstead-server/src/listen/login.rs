@@ -294,6 +294,7 @@ async fn log_in(
     match outcome {
         Ok(login) => {
             shared.throttle.admitted(&identity);
+            shared.throttle.admitted(login.account.device.id.as_str().as_bytes());
             shared.metrics.logins.increment();
             let took: Duration = accepted.elapsed();
             shared.metrics.login_seconds.observe(took);
@@ -307,7 +308,7 @@ async fn log_in(
     }
 }
 
-/// What the throttle knows a client by.
+/// What the throttle knows a client by that names no known device.
 fn identity(connect: &Connect, tls: &Tls) -> Box<[u8]> {
     match tls {
         Tls::Psk { identity } => identity.clone(),

@@ -32,13 +32,16 @@ impl Refused {
     pub(super) async fn serve(self) {
         let Self { shared, mut socket, peer, identity, answer, refusal } = self;
         let (throttle, now) = (&shared.throttle, shared.clock.tick());
+        // A device is known by its id: some sign every log-in with another client id.
+        let known = refusal.device.as_deref().map(str::as_bytes).or(identity.as_deref());
         let verdict = match refusal.is_retry {
             true => Verdict { delay: Duration::ZERO, is_first_delay: false },
-            false => throttle.refused(peer.address.ip(), identity.as_deref(), now),
+            false => throttle.refused(peer.address.ip(), known, now),
         };
         if verdict.is_first_delay {
             let detail = format!("refused again and again, answered late now: {refusal}");
-            let throttled = Refusal::new("auth.throttled", detail);
+            let device = refusal.device.clone();
+            let throttled = Refusal { device, ..Refusal::new("auth.throttled", detail) };
             shared.services.stranger(&peer, identity.as_deref(), throttled).await;
         }
         let place = throttle.hold();

@@ -109,13 +109,29 @@ async fn create_command(
         Ok(response) => (Some(response), None),
         Err(error) => (None, Some(Timeout::sort(error)?)),
     };
-    let response = response.map(|response| CommandResult {
-        result_code: response.code,
-        response_name: format!("{}_RSP", body.command_name),
-        result_desc: response.status.into(),
-        paras: response.output,
-    });
+    let response = match response {
+        Some(response) => Some(CommandResult {
+            result_code: response.code,
+            response_name: response_name(&platform, &caller.space, &id, &body.command_name).await,
+            result_desc: response.status.into(),
+            paras: response.output,
+        }),
+        None => None,
+    };
     Ok(Json(CommandResponse { command_id, response, timeout }))
+}
+
+/// Returns what the thing model calls the response of a command.
+async fn response_name(
+    platform: &Platform,
+    space: &SpaceId,
+    id: &DeviceId,
+    command: &str,
+) -> String {
+    let product = product_of(platform, space, id).await.ok();
+    let found = product.as_ref().and_then(|product| product.model.command(command));
+    let name = found.and_then(|(_, command)| command.extra.get("response_name")?.as_str());
+    name.map_or_else(|| format!("{command}_RSP"), Into::into)
 }
 
 /// Sends a command to a device; finds the service when none is named.

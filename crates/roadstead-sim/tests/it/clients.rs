@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
+use crate::huawei;
 use crate::platform::{ADMIN_PASSWORD, DEVICE_SECRET, PRODUCT, PRODUCT_SECRET, Platform};
 
 /// A running script.
@@ -140,6 +141,72 @@ async fn paho_reports_and_obeys() {
         assert_eq!(shadow["shadow"][0]["reported"]["properties"]["brightness"], 55, "{shadow}");
     }
     platform.stop().await;
+}
+
+/// The whole day of a Huawei gateway on paho, over both listeners, without one SUBSCRIBE.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn paho_is_a_huawei_gateway_with_two_children() {
+    let Some(python) = python("paho.mqtt.client").await else { return };
+    for (listener, sign) in [("mqtt", "0"), ("mqtts", "1")] {
+        let platform = huawei::with_meter(|_| {}).await;
+        let (host, port) = platform.address(listener).rsplit_once(':').expect("host and port");
+        let ca = platform.folder.path().join("tls/ca.pem");
+        let mut args = vec!["--host", host, "--port", port, "--sign", sign];
+        args.extend(["--product", huawei::PRODUCT, "--device", huawei::DEVICE]);
+        args.extend(["--secret", huawei::SECRET]);
+        if listener == "mqtts" {
+            args.extend(["--ca", ca.to_str().expect("text")]);
+        }
+        let mut script = Script::start(&python, "huawei_device.py", &args);
+        assert_eq!(script.event("connected").await["rc"], 0);
+        let shadow = script.event("shadow").await;
+        let meter = &shadow["body"]["shadow"][0];
+        assert_eq!(meter["reported"]["properties"], json!({"level": 3}), "{shadow}");
+        let time = script.event("time").await;
+        assert_eq!(time["body"]["device_send_time"], 1_795_221_679_169_i64, "{time}");
+        let statuses = script.event("statuses").await;
+        assert_eq!(statuses["body"]["failed_devices"], json!([]), "{statuses}");
+        script.event("ready").await;
+        obeys(&platform).await;
+        let set = script.event("set").await;
+        assert_eq!(set["body"]["services"][0]["properties"], json!({"level": 9}), "{set}");
+        let command = script.event("command").await;
+        assert_eq!(command["body"]["command_name"], "turn", "{command}");
+        let message = script.event("message").await;
+        assert_eq!(message["body"]["content"], "hello device", "{message}");
+        script.ends_well().await;
+
+        for (level, node) in ["c1", "c2"].iter().enumerate() {
+            let child = format!("/devices/{}_{node}", huawei::PRODUCT);
+            let shown = platform.api.get(&child).await;
+            assert_eq!(
+                (&shown["status"], &shown["gateway_id"]),
+                (&json!("ONLINE"), &json!(huawei::DEVICE))
+            );
+            let shadow = platform.api.get(&format!("{child}/shadow")).await;
+            let reported = &shadow["shadow"][0]["reported"]["properties"];
+            assert_eq!(reported, &json!({ "level": level }), "{shadow}");
+        }
+        let trace = platform.api.trace(huawei::DEVICE).await;
+        for entry in ["logs:ok", "message:ok", "sub_create:ok", "time:ok"] {
+            assert!(trace.contains(&entry.to_owned()), "{entry}: {trace:?}");
+        }
+        platform.stop().await;
+    }
+}
+
+/// Sets a property, commands and writes to the gateway, which answers.
+async fn obeys(platform: &Platform) {
+    let path = |end: &str| format!("/devices/{}/{end}", huawei::DEVICE);
+    let wanted = json!({"services": [{"service_id": "meter", "properties": {"level": 9}}]});
+    let (status, body) = platform.api.call(Method::PUT, &path("properties"), Some(wanted)).await;
+    assert_eq!((status, &body["response"]["result_code"]), (200, &json!(0)), "{body}");
+    let turn = json!({"service_id": "meter", "command_name": "turn", "paras": {"to": "on"}});
+    let (status, body) = platform.api.call(Method::POST, &path("commands"), Some(turn)).await;
+    assert_eq!((status, &body["response"]["paras"]), (200, &json!({"at": "on"})), "{body}");
+    let hello = json!({"message": "hello device"});
+    let (status, body) = platform.api.call(Method::POST, &path("messages"), Some(hello)).await;
+    assert_eq!(status, 201, "{body}");
 }
 
 /// Fewest calls that count as the tour.

@@ -6,6 +6,7 @@
 //! | `refusal` | every bad input gets its answer and its reason, and costs nobody else anything |
 //! | `crash` | `kill -9` anywhere loses nothing acknowledged and leaves nothing half-done |
 //! | `downlink` | messages and commands wait, leave in order and end as the device decided |
+//! | `huawei` | a device of a vendor without phones: every system topic, gateway and children, the traps |
 //! | `clients` | the vendors' published packages drive the platform |
 //! | `child` | the server as a separate process, for `crash` |
 #![allow(clippy::print_stdout, reason = "a skipped client and a seed are told")]
@@ -15,6 +16,7 @@ mod child;
 mod clients;
 mod crash;
 mod downlink;
+mod huawei;
 mod journey;
 mod mqtt;
 mod platform;
