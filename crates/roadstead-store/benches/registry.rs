@@ -66,6 +66,16 @@ async fn reads(store: &Sqlite, count: usize) {
     }
     let mut took = Vec::new();
     for n in 0..2000 {
+        let node = format!("node{:08}", n * (count / 2000).max(1) % count);
+        let filter = DeviceFilter { node: Some(node.into()), ..all() };
+        let start = Instant::now();
+        let listing = store.devices(&"s".into(), &filter, &Page::default()).await.unwrap();
+        took.push(start.elapsed());
+        assert_eq!(listing.total, 1);
+    }
+    print("list by node id", took);
+    let mut took = Vec::new();
+    for n in 0..2000 {
         let id = id(n * (count / 2000).max(1) % count);
         let start = Instant::now();
         assert!(store.device(&id).await.unwrap().is_some());

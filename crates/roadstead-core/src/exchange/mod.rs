@@ -12,6 +12,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use crate::code::Code;
+use crate::message::Properties;
 use crate::product::Level;
 use crate::shadow::{Shadow, Values};
 use crate::{Map, RequestId, Timestamp, Value};
@@ -311,6 +312,8 @@ pub enum Downlink {
         payload: Bytes,
         /// What the sender said about it, for vendors that write it around the content.
         envelope: Option<Box<Envelope>>,
+        /// What goes beside the payload to devices of MQTT 5; the others do not get it.
+        properties: Option<Box<Properties>>,
     },
     /// Opaque bytes that want opaque bytes back (RRPC).
     Call(Bytes),
@@ -371,7 +374,7 @@ impl Uplink {
 impl Downlink {
     /// Returns opaque bytes for a channel, without an envelope.
     pub fn message(channel: &str, payload: Bytes) -> Self {
-        Self::Message { channel: channel.into(), payload, envelope: None }
+        Self::Message { channel: channel.into(), payload, envelope: None, properties: None }
     }
 
     /// Returns the name used in trace and metrics.

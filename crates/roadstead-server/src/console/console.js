@@ -48,8 +48,8 @@ function show(id, data, make) {
 async function api(path) {
   const answer = await fetch(`/v5/iot/${encodeURIComponent(state.project)}${path}`,
     { headers: { "X-Auth-Token": state.token }, cache: "no-store" });
-  if (answer.status === 401) { signOut(); throw new Error("signed out"); }
   const body = await answer.json();
+  if (body.code === "api.unauthenticated") { signOut(); throw new Error("signed out"); }
   if (!answer.ok) throw Object.assign(new Error(body.error_msg), { code: body.code });
   return body;
 }

@@ -72,10 +72,11 @@ static TABLE: &[(Code, Wire)] = &[
     row("api.bad_request",         400, "IOTDA.000006", 400),
     row("api.conflict",            409, "IOTDA.014902", 409),
     row("api.forbidden",           403, "IOTDA.001002", 403),
+    row("api.no_credentials",      400, "IOTDA.000006", 401),
     row("api.not_found",           404, "IOTDA.014901", 404),
     row("api.quota",               403, "IOTDA.014903", 403),
-    row("api.too_large",           413, "IOTDA.021105", 413),
-    row("api.unauthenticated",     401, "IOTDA.000004", 401),
+    row("api.too_large",           400, "IOTDA.021105", 413),
+    row("api.unauthenticated",     403, "IOTDA.000004", 401),
     row("bind.already_used",       409, "IOTDA.014921", 409),
     row("bind.bound_to_other",     409, "IOTDA.014922", 409),
     row("bind.expired",            410, "IOTDA.014923", 410),
@@ -87,15 +88,15 @@ static TABLE: &[(Code, Wire)] = &[
     row("bind.unknown_token",      404, "IOTDA.014929", 404),
     row("certificate.invalid",     400, "IOTDA.014951", 400),
     row("certificate.proof",       400, "IOTDA.014952", 400),
-    row("command.busy",            429, "IOTDA.021101", 429),
-    row("command.expired",     409, "IOTDA.014916", 409),
+    row("command.busy",            403, "IOTDA.021101", 429),
+    row("command.expired",         409, "IOTDA.014916", 409),
     row("command.lost",            409, "IOTDA.014911", 409),
     row("command.model",           400, "IOTDA.014912", 400),
-    row("command.no_ack",      409, "IOTDA.014917", 409),
-    row("command.no_answer",   409, "IOTDA.014918", 409),
+    row("command.no_ack",          409, "IOTDA.014917", 409),
+    row("command.no_answer",       409, "IOTDA.014918", 409),
     row("command.not_listening",   400, "IOTDA.014112", 409),
     row("command.offline",         404, "IOTDA.014016", 409),
-    row("command.refused",     409, "IOTDA.014919", 409),
+    row("command.refused",         409, "IOTDA.014919", 409),
     // Trap T24: a synchronous request that nobody answered is a success with an error in it.
     row("command.timeout",         200, "IOTDA.014111", 504),
     row("command.too_large",       400, "IOTDA.014913", 400),
@@ -116,8 +117,8 @@ static TABLE: &[(Code, Wire)] = &[
     row("import.unreadable",       400, "IOTDA.014934", 400),
     row("internal.overload",       503, "IOTDA.014991", 503),
     row("internal.store",          500, "IOTDA.014990", 500),
-    row("message.exists",      409, "IOTDA.014951", 409),
-    row("message.timeout",     409, "IOTDA.014952", 409),
+    row("message.exists",          409, "IOTDA.014971", 409),
+    row("message.timeout",         409, "IOTDA.014972", 409),
     row("model.violation",         400, "IOTDA.014915", 400),
     row("search.syntax",           400, "IOTDA.014962", 400),
     row("search.too_broad",        400, "IOTDA.014963", 400),
@@ -238,6 +239,11 @@ mod tests {
         for pair in TABLE.windows(2) {
             assert!(pair[0].0 < pair[1].0, "{} before {}", pair[0].0, pair[1].0);
         }
+        let mut numbers: Vec<_> = TABLE.iter().map(|(_, wire)| wire.number).collect();
+        numbers.sort_unstable();
+        let twice = numbers.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
+        // The vendor's one number for a request that does not fit.
+        assert_eq!(twice, Some("IOTDA.000006"), "a number stands for one code");
         for (code, wire) in TABLE {
             assert!(info(code).is_some(), "{code} has a remedy");
             assert!(StatusCode::from_u16(wire.status).is_ok());

@@ -216,7 +216,7 @@ pub(super) fn show(request: &Downlink) -> String {
         Downlink::Command { service, command, params } => {
             format!("{service}/{command} {}", json(params))
         }
-        Downlink::Message { channel, payload, envelope } => {
+        Downlink::Message { channel, payload, envelope, properties: _ } => {
             let id = envelope.as_ref().map_or("", |envelope| &*envelope.id);
             format!("{channel} {id} {} B", payload.len())
         }

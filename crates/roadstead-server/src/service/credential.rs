@@ -7,10 +7,8 @@ use std::sync::Arc;
 
 use roadstead_core::device::{Device, Fingerprint};
 use roadstead_core::port::{DeviceFilter, DevicePatch, Page};
-use roadstead_core::product::Auth;
 use roadstead_core::{DeviceId, Secret, SpaceId};
 use roadstead_dialects::SecretKind;
-use roadstead_dialects::cloud::{Account, Tls};
 
 use super::device::{check_secret, dialect_of};
 use super::{Error, Platform};
@@ -169,23 +167,5 @@ impl Platform {
             true => Err(Error::Quota(format!("a gateway has at most {max} sub-devices"))),
             false => Ok(gate),
         }
-    }
-
-    /// Keeps the certificate of a device that was let in with one and has none registered.
-    pub(super) async fn pin_certificate(
-        &self,
-        account: Account,
-        tls: &Tls,
-    ) -> Result<Account, Error> {
-        let device = &account.device;
-        let Tls::Certificate { sha1, .. } = tls else { return Ok(account) };
-        let known = device.fingerprint.is_some() || device.access.secondary_fingerprint.is_some();
-        if known || account.product.auth != Auth::Certificate {
-            return Ok(account);
-        }
-        let fingerprint = Some(Some(sha1.clone()));
-        let patch = DevicePatch { fingerprint, ..DevicePatch::default() };
-        let device = self.store.update_device(&device.id, patch).await?;
-        Ok(Account { device, ..account })
     }
 }

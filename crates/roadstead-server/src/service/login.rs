@@ -148,13 +148,7 @@ impl Platform {
                 Err(refusal) => Err((account, refusal)),
             };
             return match admitted {
-                Ok(account) => match self.pin_certificate(account.clone(), hello.tls).await {
-                    Ok(account) => Ok(Admitted { cloud, account, is_member }),
-                    Err(error) => {
-                        let refusal = Refusal::new(error.code(), "keeping the certificate");
-                        Err(refused(Some(claim), Some(account), refusal))
-                    }
-                },
+                Ok(account) => Ok(Admitted { cloud, account, is_member }),
                 Err((account, refusal)) => Err(refused(Some(claim), Some(account), refusal)),
             };
         }

@@ -135,6 +135,14 @@ impl Platform {
                 }
                 Err(error) => return Err(refused(error.to_string())),
             };
+            if !plan.tags.is_empty() {
+                let tags = plan.tags.iter();
+                let tags = tags.map(|(key, value)| (key.as_str().into(), value.as_str().into()));
+                if let Err(error) = self.bind_tags(space, &id, tags.collect()).await {
+                    drop(self.store.delete_device(&id).await);
+                    return Err(refused(format!("tags: {error}")));
+                }
+            }
             for policy in &plan.policies {
                 let ids = [id.as_str().to_owned()];
                 let bound = self.bind_policy(space, policy, TargetKind::Device, &ids).await;

@@ -21,6 +21,7 @@ use roadstead_wire::mqtt::session::Token;
 use tokio::time::Instant;
 
 use super::Connection;
+use super::outbound::platform_message;
 use super::work::Work;
 use crate::broker::Published;
 
@@ -338,7 +339,7 @@ impl Connection {
                 }
                 continue;
             };
-            self.deliver(message, qos, None, None, now, work);
+            self.deliver(platform_message(message, qos), None, None, now, work);
         }
         work.messages = messages;
     }

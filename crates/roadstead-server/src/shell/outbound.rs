@@ -4,13 +4,15 @@
 use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use roadstead_core::command::{CommandError, Outcome};
 use roadstead_core::exchange::{Downlink, Response, SubDevice};
+use roadstead_core::message::Properties;
 use roadstead_core::trace::{Entry, Hop};
 use roadstead_core::{DeviceId, RequestId};
 use roadstead_dialects::cloud::{Account, Message};
-use roadstead_wire::mqtt::packet::{Publish, QoS, Reason};
+use roadstead_wire::mqtt::packet::{Publish, PublishProperties, QoS, Reason};
 use roadstead_wire::mqtt::session::{Class, Handle, Outgoing, PublishOutcome};
 use roadstead_wire::mqtt::topic::Filter;
 use tokio::sync::oneshot;
@@ -196,9 +198,16 @@ impl Connection {
         self.shared.services.trace(&account.device.id, entry);
         if outcome.is_ok() {
             let last = messages.len();
+            let beside = if let Downlink::Message { properties, .. } = request {
+                properties.as_deref()
+            } else {
+                None
+            };
             for (n, (message, qos)) in messages.drain(..).zip(grants).enumerate() {
                 let handle = (n + 1 == last).then(|| mark.handle());
-                self.deliver(message, qos, handle, due, now, work);
+                let mut publish = platform_message(message, qos);
+                publish.properties = beside.map(|beside| Box::new(publish_properties(beside)));
+                self.deliver(publish, handle, due, now, work);
             }
         }
         work.messages = messages;
@@ -220,15 +229,12 @@ impl Connection {
     /// Sends a platform message.
     pub(super) fn deliver(
         &mut self,
-        message: Message,
-        granted: QoS,
+        publish: Publish,
         handle: Option<Handle>,
         deadline_ms: Option<u64>,
         now: u64,
         work: &mut Work,
     ) {
-        let wanted = if message.qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
-        let publish = Publish::new(&*message.topic, message.payload, wanted.min(granted));
         let outgoing = Outgoing { publish, handle, class: Class::Command, deadline_ms };
         self.server.publish(outgoing, now, &mut work.todo);
     }
@@ -389,6 +395,25 @@ impl Connection {
         if let Some(side) = &mut self.side {
             side.subs = VecDeque::new();
         }
+    }
+}
+
+/// Returns a message of the platform in the QoS that the client takes.
+pub(super) fn platform_message(message: Message, granted: QoS) -> Publish {
+    let wanted = if message.qos == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+    Publish::new(&*message.topic, message.payload, wanted.min(granted))
+}
+
+/// Returns what goes beside the payload (MQTT 5 §3.3.2.3); lower versions leave it out.
+fn publish_properties(properties: &Properties) -> PublishProperties {
+    PublishProperties {
+        correlation_data: properties
+            .correlation_data
+            .as_ref()
+            .map(|data| Bytes::copy_from_slice(data.as_bytes())),
+        response_topic: properties.response_topic.clone(),
+        user: properties.user_properties.clone(),
+        ..PublishProperties::default()
     }
 }
 

@@ -329,7 +329,7 @@ def with_token(endpoint, project, password, product):
     shown = requests.get(path, headers=headers, timeout=20)
     assert shown.status_code == 200 and shown.json()["name"] == "Meter", shown.text
     wrong = requests.get(path, headers={"X-Auth-Token": "wrong"}, timeout=20)
-    assert wrong.status_code == 401, wrong.text
+    assert wrong.status_code == 403, wrong.text
 
 
 def main():
@@ -355,7 +355,7 @@ def main():
     north.delete_product(product_id=product)
     north.refused(404, "show_product", product_id=product)
     wrong = North(args.endpoint, BasicCredentials(key[0], "wrong", args.project))
-    wrong.refused(401, "list_devices")
+    wrong.refused(403, "list_devices")
     print(json.dumps({"event": "done", "calls": len(North.made),
                       "kinds": len(set(North.made))}), flush=True)
 

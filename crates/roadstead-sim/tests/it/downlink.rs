@@ -2,7 +2,7 @@
 //! platform, leave in order, and end in the state that the device caused.
 
 use reqwest::Method;
-use roadstead_wire::mqtt::packet::{QoS, Reason};
+use roadstead_wire::mqtt::packet::{QoS, Reason, Version};
 use serde_json::{Value, json};
 
 use crate::mqtt::{Device, topic};
@@ -32,13 +32,18 @@ async fn until(platform: &Platform, end: &str, wanted: &str) -> Value {
     panic!("{end} never became {wanted}: {}", platform.api.get(&path(end)).await);
 }
 
-/// Logs the lamp in and subscribes; the last subscription makes it ready.
+/// Logs the lamp in and subscribes.
 async fn arrive(platform: &Platform) -> Device {
     let mut lamp = Device::login(platform.address("mqtt"), NODE, DEVICE_SECRET).await;
+    listen(&mut lamp).await;
+    lamp
+}
+
+/// Subscribes; the last subscription makes the lamp ready.
+async fn listen(lamp: &mut Device) {
     for filter in [format!("{PRODUCT}/{NODE}/control"), topic("$thing/down/action", NODE)] {
         assert_ne!(lamp.subscribe(&filter, QoS::AtLeastOnce).await, Reason::UnspecifiedError);
     }
-    lamp
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -61,6 +66,36 @@ async fn messages_wait_for_the_device_and_arrive_in_order() {
     let sent =
         tokio::join!(post(&platform, "messages", json!({"message": {"n": 9}})), lamp.message());
     assert_eq!(sent.1, json!({"n": 9}));
+    platform.stop().await;
+}
+
+/// What stands beside the payload reaches a device of MQTT 5, and costs one of 3.1.1 nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn properties_of_a_message_go_beside_it() {
+    let platform = Platform::start().await;
+    platform.import(&[(NODE, Some(DEVICE_SECRET))]).await;
+    let body = json!({"message": {"n": 1}, "properties": {
+        "correlation_data": "c-7", "response_topic": "answers/7",
+        "user_properties": [{"prop_key": "unit", "prop_value": "lx"}]}});
+    for version in [Version::V5, Version::V311] {
+        let address = platform.address("mqtt");
+        // The second takes the first one over.
+        let (mut lamp, ack) = Device::try_login(address, version, NODE, DEVICE_SECRET).await;
+        assert_eq!(ack.reason, Reason::Success);
+        listen(&mut lamp).await;
+        let (_, publish) =
+            tokio::join!(post(&platform, "messages", body.clone()), lamp.publication());
+        assert_eq!(publish.payload.as_ref(), br#"{"n":1}"#);
+        let properties = publish.properties.unwrap_or_default();
+        let user: Vec<_> =
+            properties.user.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let found = (properties.correlation_data.as_deref(), &properties.response_topic, user);
+        let expected = match version {
+            Version::V5 => (Some(&b"c-7"[..]), &Some("answers/7".into()), vec![("unit", "lx")]),
+            Version::V31 | Version::V311 => (None, &None, Vec::new()),
+        };
+        assert_eq!(found, expected, "{version:?}");
+    }
     platform.stop().await;
 }
 

@@ -148,13 +148,18 @@ impl Device {
 
     /// Waits for a message; acknowledgements before it are passed over, QoS 1 is acknowledged.
     pub(crate) async fn message(&mut self) -> Value {
+        serde_json::from_slice(&self.publication().await.payload).expect("JSON")
+    }
+
+    /// The same, as the whole packet.
+    pub(crate) async fn publication(&mut self) -> Publish {
         loop {
             match self.next().await {
                 Some(Packet::Publish(publish)) => {
                     if let Some(id) = publish.id {
                         self.send(&Packet::PubAck(Ack::new(id, Reason::Success))).await;
                     }
-                    return serde_json::from_slice(&publish.payload).expect("JSON");
+                    return publish;
                 }
                 Some(Packet::PubAck(_)) => {}
                 other => panic!("a message expected, got {other:?}"),

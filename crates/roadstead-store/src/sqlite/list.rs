@@ -119,7 +119,11 @@ impl Clause {
             order: _,
         } = filter;
         // Whatever narrows more than the space chooses the index.
-        let narrow = product.is_some() || gateway.is_some() || group.is_some() || !tags.is_empty();
+        let narrow = product.is_some()
+            || node.is_some()
+            || gateway.is_some()
+            || group.is_some()
+            || !tags.is_empty();
         let of_space = if narrow { "+d.space = ?" } else { "d.space = ?" };
         let mut clause = Self { sql: "1".into(), values: Vec::new(), run };
         clause.and(of_space, [space]);
@@ -128,6 +132,14 @@ impl Clause {
             clause.and("d.product = ?", text(product));
         }
         if let Some(node) = node {
+            // The index is of product and node; a space has few products.
+            if product.is_none() {
+                clause.and(
+                    "d.product IN (SELECT id FROM product WHERE space =
+                     (SELECT id FROM space WHERE row = ?))",
+                    [space],
+                );
+            }
             clause.and("d.node = ?", text(node));
         }
         match (gateway.as_ref().map(DeviceId::as_str), cascade) {

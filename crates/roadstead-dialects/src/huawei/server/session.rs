@@ -329,7 +329,7 @@ impl Session for HuaweiSession {
             Downlink::Command { service, command, params } => {
                 command::command(&scene, &rid, service, command, params)?
             }
-            Downlink::Message { channel, payload, envelope } => {
+            Downlink::Message { channel, payload, envelope, properties: _ } => {
                 channel::downlink(&scene, channel, payload, envelope.as_deref())?
             }
             Downlink::LogLevel(level) => event::log_level(&scene, *level),

@@ -276,7 +276,7 @@ fn downlink(topic: &str, recorded: &Value) -> Downlink {
         content: recorded["content"].clone(),
     };
     let (channel, payload) = (channel::DEFAULT.into(), Bytes::new());
-    Downlink::Message { channel, payload, envelope: Some(Box::new(envelope)) }
+    Downlink::Message { channel, payload, envelope: Some(Box::new(envelope)), properties: None }
 }
 
 fn shadow(recorded: &Value) -> Answer {

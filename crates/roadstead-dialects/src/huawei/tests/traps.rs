@@ -185,7 +185,12 @@ fn t11_one_event_and_four_keys_in_a_message() {
     }
     let envelope = Envelope { id: "i".into(), name: None, content: json!("hello") };
     let (channel, payload) = (channel::DEFAULT.into(), Bytes::new());
-    let message = Downlink::Message { channel, payload, envelope: Some(Box::new(envelope)) };
+    let message = Downlink::Message {
+        channel,
+        payload,
+        envelope: Some(Box::new(envelope)),
+        properties: None,
+    };
     let (_, message) = wire.ask(&message).expect("sendable");
     assert_eq!(
         body(&message),

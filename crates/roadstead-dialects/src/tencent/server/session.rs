@@ -345,7 +345,7 @@ impl Session for TencentSession {
             Downlink::Command { service, command, params } => {
                 action::action(&scene, id, service, command, params)?
             }
-            Downlink::Message { channel, payload, envelope: _ } => {
+            Downlink::Message { channel, payload, envelope: _, properties: _ } => {
                 channel::send(&scene, channel, payload)?
             }
             Downlink::Call(payload) => channel::call(&scene, id, payload)?,

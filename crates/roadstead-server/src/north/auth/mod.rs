@@ -32,11 +32,11 @@ pub(super) async fn north(
         return Ok(platform.authenticate(token).await?);
     }
     let Some(text) = header(parts, AUTHORIZATION.as_str()) else {
-        return Err(refused(MISSING));
+        return Err(Failure::new("api.no_credentials", MISSING));
     };
     match Authorization::parse(text) {
         Some(parsed) => signed(platform, parsed?, parts, body).await,
-        None => Err(refused(MISSING)),
+        None => Err(Failure::new("api.no_credentials", MISSING)),
     }
 }
 

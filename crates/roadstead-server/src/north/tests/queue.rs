@@ -55,7 +55,7 @@ async fn a_message_lives_through_the_api() {
         .lock()
         .iter()
         .map(|request| {
-            let Downlink::Message { channel, payload, envelope } = request else {
+            let Downlink::Message { channel, payload, envelope, .. } = request else {
                 panic!("{request:?}")
             };
             (channel.to_string(), payload.to_vec(), envelope.is_some())

@@ -224,7 +224,9 @@ async fn furnish_template(world: &World, authority: &str, policy: &str) -> Strin
         "resources": {
             "device": {"node_id": {"ref": "iotda::certificate::common_name"},
                 "device_name": {"ref": "iotda::certificate::organization"},
-                "product_id": PRODUCT},
+                "product_id": PRODUCT,
+                "tags": [{"tag_key": "maker",
+                    "tag_value": {"ref": "iotda::certificate::organization"}}]},
             "policy": {"policy_ids": [policy]}}}});
     let made = world.admin("POST", "/provisioning-templates", template.clone()).await;
     assert_eq!(made.status, 201, "{}", made.text);
@@ -270,6 +272,8 @@ async fn an_unknown_device_registers_itself_by_its_certificate() {
 
     let account = world.connect_as("lamp9", &leaf.tls(&world)).await.expect("registered");
     assert_eq!((&*account.device.node, &*account.device.name), ("lamp9", "Acme"));
+    let shown = world.admin("GET", &format!("/devices/{}", account.device.id), Value::Null).await;
+    assert_eq!(shown.body["tags"], json!([{"tag_key": "maker", "tag_value": "Acme"}]));
     let again = world.connect_as("lamp9", &leaf.tls(&world)).await.expect("known now");
     assert_eq!(again.device.id, account.device.id);
     let refused = world.connect_as("lamp9", &poor.tls(&world)).await.err();

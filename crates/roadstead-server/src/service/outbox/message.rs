@@ -241,7 +241,9 @@ impl Platform {
             Box::new(Envelope { id, name, content: message.content.clone() })
         });
         let channel = message.target.channel();
-        let request = Downlink::Message { channel, payload: payload.into(), envelope };
+        let properties = message.properties.clone().map(Box::new);
+        let payload = payload.into();
+        let request = Downlink::Message { channel, payload, envelope, properties };
         let failed =
             |error: &CommandError| Input::Failed(error.code().into(), error.to_string().into());
         let input = match self.request(space, device, request, Some(COMMAND_DEADLINE)).await {
