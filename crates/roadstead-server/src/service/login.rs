@@ -275,6 +275,7 @@ impl Platform {
     ) -> (Refusal, u8) {
         let Refused { cloud, claim, account, mut refusal } = refused;
         refusal.is_retry = is_retry;
+        refusal.device = account.as_ref().map(|account| account.device.id.as_str().into());
         let connack = match (cloud, refusal.code.starts_with("internal.")) {
             (_, true) => CONNACK_UNAVAILABLE,
             (Some(cloud), false) => cloud.connack(refusal.code),
@@ -351,6 +352,12 @@ impl Platform {
         refusal: &Refusal,
     ) {
         let now = self.clock.now();
+        if let Some(device) = &refusal.device {
+            // The cause is noted already; this says what became of it.
+            let text = format!("{} {}: {}", peer.address, peer.transport, refusal.detail);
+            let entry = Entry::new(now, Hop::Up, "login", refusal.code, &text);
+            return self.note(&(&**device).into(), entry);
+        }
         let claimed = psk_identity.and_then(|identity| {
             self.clouds
                 .iter()

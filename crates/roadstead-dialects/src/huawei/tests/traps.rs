@@ -1,9 +1,7 @@
 //! The interop traps of Huawei §17 that concern MQTT, each by its number. T4, T8 and T12 also have
-//! tests beside their parsers; T5 is the server's ([`Refusal::is_retry`]); T6 and T7 are settings of
-//! the listeners; T13 is the throttle; T14 and T15 are in [`super::provision`]; T16 to T25 do not
-//! concern this dialect over MQTT.
-//!
-//! [`Refusal::is_retry`]: crate::cloud::Refusal::is_retry
+//! tests beside their parsers; T5, T6, T7 and T13 concern listeners and throttle and are shown by the
+//! simulation (`roadstead-sim/tests/it/huawei/traps.rs`); T14 and T15 are in [`super::provision`];
+//! T16 to T25 do not concern this dialect over MQTT.
 
 use roadstead_core::exchange::{
     Answer, Downlink, Envelope, SubDevice, SubDevices, Uplink, channel,

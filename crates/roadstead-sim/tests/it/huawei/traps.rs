@@ -1,9 +1,10 @@
-//! The interop traps of Huawei §17 that only a real server shows: T5 to T7.
+//! The interop traps of Huawei §17 that only a real server shows: T5 to T7 and T13.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use roadstead_server::config::Config;
 use roadstead_wire::mqtt::packet::{Connect, Reason, Version};
+use serde_json::json;
 
 use super::device::{Device, connect, stamp, tcp, tls};
 use super::{DEVICE, SECRET, with_meter};
@@ -67,4 +68,41 @@ async fn t07_the_root_of_the_data_folder_is_all_that_firmware_needs() {
     for platform in [platform, other] {
         platform.stop().await;
     }
+}
+
+/// The Python SDK with paho 2 tries for ever with a wrong password. It is answered later and
+/// later, whatever time stamp and address it uses; why it is out is shown; the right password is
+/// let in at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t13_a_wrong_password_for_ever_is_slowed_down_and_explained() {
+    let first = Duration::from_millis(200);
+    let platform = with_meter(|config| {
+        config.throttle.free = 2;
+        config.throttle.delay_first = first;
+        config.throttle.delay_max = first * 2;
+    })
+    .await;
+    let mut took = Vec::new();
+    for attempt in 0..5 {
+        // A new hour, a new client id: the device is the same.
+        let stamp = format!("20261121{attempt:02}");
+        let wrong = connect(DEVICE, "not-the-secret", 0, &stamp);
+        let started = Instant::now();
+        let (_, ack) = Device::greet(tcp(platform.address("mqtt")).await, wrong).await;
+        assert_eq!(ack.reason, Reason::BadUserNameOrPassword);
+        took.push(started.elapsed());
+    }
+    assert!(took[2] >= first && took[3] >= first * 2 && took[4] >= first * 2, "{took:?}");
+    let why = platform.api.get(&format!("/devices/{DEVICE}/why")).await.to_string();
+    assert!(why.contains("auth.bad_password"), "{why}");
+    let trace = platform.api.trace(DEVICE).await;
+    assert!(trace.contains(&"login:auth.bad_password".to_owned()), "{trace:?}");
+    assert!(trace.contains(&"login:auth.throttled".to_owned()), "{trace:?}");
+
+    let started = Instant::now();
+    let stream = tcp(platform.address("mqtt")).await;
+    Device::login(stream, connect(DEVICE, SECRET, 0, &stamp())).await.leave().await;
+    assert!(started.elapsed() < first, "the right secret is never delayed");
+    assert_eq!(platform.api.get(&format!("/devices/{DEVICE}")).await["status"], json!("OFFLINE"));
+    platform.stop().await;
 }
