@@ -40,18 +40,35 @@ pub(crate) struct Flash {
     pub(crate) secret: Option<Secret>,
     /// Product secret, for registration.
     pub(crate) product_secret: Option<Secret>,
-    /// Where it logs in.
-    pub(crate) server: Address,
+    /// Certificate chain and key, PEM, for [`TlsMode::Certificate`].
+    pub(crate) certificate: Option<(Box<[u8]>, Secret)>,
+    /// Where it logs in, unless a provisioning service says so.
+    pub(crate) server: Option<Address>,
     /// Where it registers.
     pub(crate) registrar: Option<Address>,
+    /// Its vendor's provisioning service.
+    pub(crate) bootstrap: Option<Bootstrap>,
     /// Protection of the log-in.
     pub(crate) tls: TlsMode,
+    /// Reports are packed.
+    pub(crate) is_packed: bool,
     /// How it comes by network and bind token.
     pub(crate) via: Via,
     /// Its timing.
     pub(crate) pace: Pace,
     /// Makes its jitter differ from that of others.
     pub(crate) seed: u64,
+}
+
+/// A provisioning service and what the device says there.
+#[derive(Clone)]
+pub(crate) struct Bootstrap {
+    /// Where it is.
+    pub(crate) address: Address,
+    /// Scope id of the device's registration group; its secret is the product secret.
+    pub(crate) scope: Option<String>,
+    /// Chooses among the platforms behind the service.
+    pub(crate) keyword: Option<String>,
 }
 
 /// A device without its hardware.
@@ -80,6 +97,8 @@ pub(crate) enum TlsMode {
     Psk,
     /// TLS with a server certificate.
     Server,
+    /// TLS with both certificates.
+    Certificate,
 }
 
 /// How a device comes by network and bind token.
@@ -156,23 +175,59 @@ pub(crate) fn lan(text: &str) -> std::result::Result<SocketAddr, String> {
     address.or_else(|_| text.parse()).map_err(|_| "write it as `IP` or `IP:PORT`".to_owned())
 }
 
+impl Flash {
+    fn server(&self) -> Result<&Address> {
+        let missing = || Failure::Usage("name the platform's address with `--server`".to_owned());
+        self.server.as_ref().ok_or_else(missing)
+    }
+
+    fn certificate(&self) -> Result<(Box<[u8]>, Secret)> {
+        let text = "`--tls certificate` needs `--certificate` and `--key`";
+        self.certificate.clone().ok_or_else(|| Failure::Usage(text.to_owned()))
+    }
+}
+
 /// A Huawei device with the sample lamp on it. It has an owner only through the API.
 fn huawei_lamp(flash: &Flash) -> Result<Firmware> {
-    let Some(secret) = flash.secret.clone() else {
-        return Err(Failure::Usage("a device of this dialect needs its `--secret`".to_owned()));
-    };
     let lamp = Lamp::sample(&flash.device);
-    let mut config = huawei::Config::new(&flash.product, &flash.device, secret);
-    config.host = flash.server.host.as_str().into();
-    config.port = flash.server.port;
+    let mut config = huawei::Config::new(&flash.product, &flash.device);
     config.tls = match flash.tls {
         TlsMode::Off => Tls::Off,
         TlsMode::Server => Tls::Server,
+        TlsMode::Certificate => {
+            let (chain, key) = flash.certificate()?;
+            Tls::Certificate { chain, key }
+        }
         TlsMode::Psk => {
-            let text = "devices of this dialect have no TLS-PSK; use `--tls off` or `server`";
+            let text = "devices of this dialect have no TLS-PSK; use `--tls off`, `server` or \
+                        `certificate`";
             return Err(Failure::Usage(text.to_owned()));
         }
     };
+    config.secret.clone_from(&flash.secret);
+    let mut has_credential = flash.secret.is_some() || flash.tls == TlsMode::Certificate;
+    match &flash.bootstrap {
+        Some(service) => {
+            let Address { host, port } = &service.address;
+            let mut bootstrap = huawei::Bootstrap::new(host, *port);
+            bootstrap.tls = config.tls.clone();
+            bootstrap.scope = service.scope.as_deref().map(Into::into);
+            bootstrap.keyword = service.keyword.as_deref().map(Into::into);
+            bootstrap.group_secret.clone_from(&flash.product_secret);
+            has_credential |= bootstrap.scope.is_some() && bootstrap.group_secret.is_some();
+            config.bootstrap = Some(bootstrap);
+        }
+        None => {
+            let Address { host, port } = flash.server()?;
+            (config.host, config.port) = (host.as_str().into(), *port);
+        }
+    }
+    if !has_credential {
+        let text = "a device of this dialect needs its `--secret`, `--certificate` and `--key`, or \
+                    `--bootstrap` with `--scope` and `--product-secret`";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    config.is_packed = flash.is_packed;
     config.model = Some(Arc::new(lamp.model().clone()));
     config.haste = match flash.pace {
         Pace::Lab => 10,
@@ -189,13 +244,18 @@ fn huawei_lamp(flash: &Flash) -> Result<Firmware> {
 /// A Tencent device with the sample lamp on it.
 fn tencent_lamp(flash: &Flash) -> Result<Firmware> {
     let lamp = Lamp::sample(&flash.device);
-    let mut config = tencent::Config::new(&flash.product, &flash.device)
-        .with_mqtt(&flash.server.host, flash.server.port);
+    if flash.bootstrap.is_some() || flash.is_packed {
+        let text = "devices of this dialect know neither `--bootstrap` nor `--gzip`";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    let server = flash.server()?;
+    let mut config =
+        tencent::Config::new(&flash.product, &flash.device).with_mqtt(&server.host, server.port);
     match &flash.registrar {
         Some(Address { host, port }) => {
             config = config.with_registrar(host, *port, false, tencent::Variant::One);
         }
-        None if flash.secret.is_none() => {
+        None if flash.secret.is_none() && flash.certificate.is_none() => {
             return Err(Failure::Usage(
                 "a device without `--secret` registers itself; name the server's vendor HTTP \
                  address with `--vendor-http`"
@@ -206,8 +266,13 @@ fn tencent_lamp(flash: &Flash) -> Result<Firmware> {
     }
     config.secret.clone_from(&flash.secret);
     config.product_secret.clone_from(&flash.product_secret);
+    config.certificate.clone_from(&flash.certificate);
     config.proof = match flash.tls {
         TlsMode::Psk => tencent::Proof::Psk,
+        TlsMode::Certificate => {
+            flash.certificate()?;
+            tencent::Proof::Certificate
+        }
         TlsMode::Server => tencent::Proof::Sha1 { tls: true },
         TlsMode::Off => tencent::Proof::Sha1 { tls: false },
     };
@@ -244,6 +309,45 @@ mod tests {
         assert_eq!(lan("127.0.0.2"), Ok(SocketAddr::from(([127, 0, 0, 2], 0))));
         assert_eq!(lan("127.0.0.2:9"), Ok(SocketAddr::from(([127, 0, 0, 2], 9))));
         assert!(lan("lamp").is_err());
+    }
+
+    fn flash() -> Flash {
+        Flash {
+            product: "p".to_owned(),
+            device: "d".to_owned(),
+            secret: None,
+            product_secret: None,
+            certificate: None,
+            server: Some(Address { host: "h".to_owned(), port: 1 }),
+            registrar: None,
+            bootstrap: None,
+            tls: TlsMode::Server,
+            is_packed: false,
+            via: Via::None,
+            pace: Pace::Lab,
+            seed: 0,
+        }
+    }
+
+    #[test]
+    fn a_device_needs_something_to_show_and_somewhere_to_go() {
+        let usage =
+            |flash: &Flash| huawei_lamp(flash).err().map(|error| error.message().to_owned());
+        let told = |flash: &Flash, word| usage(flash).is_some_and(|text| text.contains(word));
+        assert!(told(&flash(), "--secret"));
+        let secret = Some(Secret::from("a secret"));
+        let with_secret = Flash { secret: secret.clone(), ..flash() };
+        assert_eq!(usage(&with_secret), None);
+        assert!(told(&Flash { server: None, ..with_secret.clone() }, "--server"));
+        assert!(told(&Flash { tls: TlsMode::Psk, ..with_secret }, "TLS-PSK"));
+        assert!(told(&Flash { tls: TlsMode::Certificate, ..flash() }, "--certificate"));
+        let address = Address { host: "h".to_owned(), port: 2 };
+        let service = Bootstrap { address, scope: Some("s".to_owned()), keyword: None };
+        let member = Flash { server: None, bootstrap: Some(service), ..flash() };
+        assert!(told(&member, "--product-secret"));
+        assert_eq!(usage(&Flash { product_secret: secret, ..member.clone() }), None);
+        let strange = tencent_lamp(&Flash { secret: None, ..member }).err();
+        assert!(strange.is_some_and(|error| error.message().contains("--bootstrap")));
     }
 
     #[test]

@@ -177,6 +177,14 @@ pub(crate) fn client_id(device: &str, sign: Sign, stamp: &str) -> String {
     alloc::format!("{device}_0_{}_{stamp}", sign.digit())
 }
 
+/// Writes the client id of a group's member; without a proof it has a certificate.
+pub(crate) fn member_client_id(device: &str, scope: &str, proof: Option<(Sign, &str)>) -> String {
+    match proof {
+        Some((sign, stamp)) => alloc::format!("{device}_0_{scope}_{}_{stamp}", sign.digit()),
+        None => alloc::format!("{device}_0_{scope}"),
+    }
+}
+
 /// Writes a password: the time stamp is the key, the secret the message.
 pub(crate) fn password(sign: Sign, stamp: &str, secret: &[u8]) -> String {
     hex::encode(sign.mac(stamp.as_bytes(), secret))

@@ -26,7 +26,10 @@ pub mod device;
 mod auth;
 #[cfg(feature = "server")]
 mod codes;
-#[cfg(feature = "server")]
+#[cfg_attr(
+    not(all(feature = "server", feature = "device")),
+    allow(dead_code, reason = "each half uses its part")
+)]
 mod gzip;
 pub mod model;
 #[cfg(feature = "server")]
@@ -51,8 +54,7 @@ mod topic;
 )]
 mod value;
 
-#[cfg(feature = "server")]
-pub use gzip::gunzip;
+pub use gzip::{GzipError, gunzip, gzip};
 
 #[cfg(feature = "server")]
 use alloc::boxed::Box;

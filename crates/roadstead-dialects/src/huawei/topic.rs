@@ -183,6 +183,16 @@ impl<'a> Leaf<'a> {
         })
     }
 
+    /// Returns true for a topic whose whole body is one gzip member.
+    pub(crate) fn is_packed(&self) -> bool {
+        matches!(
+            self,
+            Self::MessagesUp { gzip: true }
+                | Self::Report { gzip: true }
+                | Self::GatewayReport { gzip: true }
+        )
+    }
+
     /// Returns which way messages go.
     pub(crate) fn way(&self) -> Way {
         match self {

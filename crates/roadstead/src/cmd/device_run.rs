@@ -1,15 +1,16 @@
 //! `roadstead device run`: a virtual device on real sockets; its Wi-Fi is simulated by address.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use roadstead_agent::AgentEvent;
+use roadstead_core::Secret;
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::{SecretArg, block_on, stop_signal};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::firmware::{self, Address, Flash, Pace, TlsMode, Via};
 use crate::output::{Out, Tone};
 
@@ -34,9 +35,27 @@ pub(crate) struct Run {
     /// Product secret, for registration.
     #[arg(long)]
     product_secret: Option<SecretArg>,
+    /// Its certificate chain, PEM, for `--tls certificate`.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    certificate: Option<PathBuf>,
+    /// The key of its certificate, PEM.
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    key: Option<PathBuf>,
     /// Where it logs in: the server's MQTT address, or its MQTTS address with `--tls`.
+    #[arg(long, value_name = "HOST:PORT", required_unless_present = "bootstrap")]
+    server: Option<Address>,
+    /// Asks the provisioning service at this address where to log in (Huawei).
     #[arg(long, value_name = "HOST:PORT")]
-    server: Address,
+    bootstrap: Option<Address>,
+    /// Scope id of its registration group; the group's secret is `--product-secret`.
+    #[arg(long, value_name = "ID", requires = "bootstrap")]
+    scope: Option<String>,
+    /// Text by which the provisioning service chooses a platform.
+    #[arg(long, value_name = "TEXT", requires = "bootstrap")]
+    keyword: Option<String>,
+    /// Packs its reports, where its vendor's devices may.
+    #[arg(long)]
+    gzip: bool,
     /// Where it registers: the server's vendor HTTP address.
     #[arg(long, value_name = "HOST:PORT")]
     vendor_http: Option<Address>,
@@ -67,14 +86,24 @@ impl Run {
 
     async fn live(self, out: &Out) -> Result<()> {
         let kind = firmware::find(&self.dialect)?;
+        let certificate = match (&self.certificate, &self.key) {
+            (Some(chain), Some(key)) => Some((read(chain)?.into(), Secret::new(read(key)?))),
+            (_, _) => None,
+        };
+        let (scope, keyword) = (self.scope, self.keyword);
+        let bootstrap =
+            self.bootstrap.map(|address| firmware::Bootstrap { address, scope, keyword });
         let flash = Flash {
             product: self.product,
             device: self.device,
             secret: self.secret.map(|secret| secret.0),
             product_secret: self.product_secret.map(|secret| secret.0),
+            certificate,
             server: self.server,
             registrar: self.vendor_http,
+            bootstrap,
             tls: self.tls,
+            is_packed: self.gzip,
             via: self.via,
             pace: self.pace,
             seed: u64::from(std::process::id()),
@@ -98,6 +127,10 @@ impl Run {
             }
         }
     }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| Failure::file("Reading", path, &error))
 }
 
 fn print(out: &Out, event: &AgentEvent) -> Result<()> {

@@ -1,18 +1,19 @@
-//! The device half: a machine that logs in with its secret, reports, answers and speaks for its
-//! children.
+//! The device half: a machine that asks the provisioning service where to go, logs in with its
+//! secret or certificate, reports, answers and speaks for its children.
 //!
 //! ```text
-//! start -> logging in -> on line --closed, refused--> waiting -> logging in
+//! start -> (bootstrap) -> logging in -> on line --closed, refused--> waiting -> logging in
 //! ```
 //!
 //! It subscribes nothing (T1): platform topics come by themselves. A query of properties is
 //! answered from what was reported last. Requests that name several services are told service by
 //! service and answered once.
 //!
-//! Not here: provisioning, certificates, updates, compression.
+//! Not here: updates.
 //!
-//! Source: Huawei §2.2, §3; behaviour of the C and Python SDKs.
+//! Source: Huawei §2.2, §3, §4; behaviour of the C and Python SDKs.
 
+mod bootstrap;
 mod config;
 mod down;
 #[cfg(test)]
@@ -26,15 +27,17 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::Bytes;
-use roadstead_core::{Map, Secret, Tick, Timestamp, Value};
+use roadstead_core::{Map, Tick, Timestamp, Value};
 
-use super::auth::{self, Sign};
-use super::topic::{Leaf, Topic};
+use super::auth;
+use super::gzip::gzip;
+use super::topic::Leaf;
 use crate::device::{
-    Event, FaultKind, Input, Login, Machine, MqttAction, MqttEvent, Output, Random, RequestKey,
+    Event, FaultKind, Input, Machine, MqttAction, MqttEvent, Output, Random, RequestKey, Tls,
 };
+use bootstrap::Given;
 
-pub use config::Config;
+pub use config::{Bootstrap, Config};
 
 /// Requests of the platform that wait for the application; older ones are forgotten.
 const PENDING_MAX: usize = 32;
@@ -50,6 +53,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 pub struct Device {
     config: Config,
     phase: Phase,
+    /// What the provisioning service said.
+    given: Option<Given>,
     random: Random,
     /// A date and when it was right.
     clock: Option<(Tick, Timestamp)>,
@@ -64,9 +69,21 @@ pub struct Device {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Off,
-    LoggingIn { due: Tick },
+    /// Logging in at the provisioning service.
+    Arriving {
+        due: Tick,
+    },
+    /// Waiting for its answer.
+    Asking {
+        due: Tick,
+    },
+    LoggingIn {
+        due: Tick,
+    },
     Online,
-    Waiting { due: Tick },
+    Waiting {
+        due: Tick,
+    },
 }
 
 /// A request of the platform that is not answered yet.
@@ -83,6 +100,7 @@ impl Device {
             random: Random::new(config.seed),
             config,
             phase: Phase::Off,
+            given: None,
             clock: None,
             failures: 0,
             next_mark: 0,
@@ -96,23 +114,40 @@ impl Device {
         self.clock.map(|(tick, date)| date + now.since(tick))
     }
 
+    /// A device without a clock signs any ten digits (T2).
+    fn stamp(&self, now: Tick) -> String {
+        auth::stamp(self.date(now).unwrap_or(Timestamp(0)))
+    }
+
     fn log_in(&mut self, now: Tick, out: &mut Vec<Output>) {
-        // A device without a clock signs any ten digits (T2).
-        let stamp = auth::stamp(self.date(now).unwrap_or(Timestamp(0)));
-        let (sign, id) = (Sign::Sha256, &*self.config.device_id);
-        let password = auth::password(sign, &stamp, self.config.secret.expose());
-        out.push(Output::Mqtt(MqttAction::Connect(Box::new(Login {
-            host: self.config.host.clone(),
-            port: self.config.port,
-            tls: self.config.tls.clone(),
-            server_name: self.config.host.clone(),
-            client_id: auth::client_id(id, sign, &stamp).into(),
-            user: Some(id.into()),
-            password: Some(Secret::from(password)),
-            keep_alive: self.config.keep_alive,
-            wait: LOGIN_WAIT,
-        }))));
-        self.phase = Phase::LoggingIn { due: now + LOGIN_WAIT + GRACE };
+        let due = now + LOGIN_WAIT + GRACE;
+        if self.config.bootstrap.is_some() && self.given.is_none() {
+            match self.bootstrap_login(now) {
+                Some(login) => {
+                    out.push(Output::Mqtt(MqttAction::Connect(Box::new(login))));
+                    self.phase = Phase::Arriving { due };
+                }
+                None => self.has_nothing_to_show(now, out),
+            }
+            return;
+        }
+        let (sign, stamp) = (self.sign(), self.stamp(now));
+        let (host, port, secret) = self.platform();
+        let password = match (&self.config.tls, secret) {
+            (Tls::Certificate { .. }, _) => None,
+            (_, Some(secret)) => Some(auth::password(sign, &stamp, secret.expose())),
+            (_, None) => return self.has_nothing_to_show(now, out),
+        };
+        let client_id = auth::client_id(&self.config.device_id, sign, &stamp).into();
+        let login = self.login((&host, port, &self.config.tls), client_id, password);
+        out.push(Output::Mqtt(MqttAction::Connect(Box::new(login))));
+        self.phase = Phase::LoggingIn { due };
+    }
+
+    fn has_nothing_to_show(&mut self, now: Tick, out: &mut Vec<Output>) {
+        let detail = String::from("the device has neither a secret nor a certificate");
+        out.push(Output::Failed { code: "auth.no_credential", detail });
+        self.retry(now, out);
     }
 
     fn retry(&mut self, now: Tick, out: &mut Vec<Output>) {
@@ -123,11 +158,16 @@ impl Device {
         let pause = PAUSE_MIN.saturating_mul(1 << self.failures.min(5)).min(PAUSE_MAX);
         let jitter = Duration::from_millis(self.random.below(1000));
         self.failures = self.failures.saturating_add(1);
-        self.phase = Phase::Waiting { due: now + pause / self.config.haste + jitter };
+        self.doubt(out);
+        let haste = self.config.haste.max(1);
+        self.phase = Phase::Waiting { due: now + (pause + jitter) / haste };
     }
 
     fn mqtt(&mut self, event: MqttEvent, now: Tick, out: &mut Vec<Output>) {
         match event {
+            MqttEvent::Connected if matches!(self.phase, Phase::Arriving { .. }) => {
+                self.ask(now, out);
+            }
             MqttEvent::Connected => {
                 self.phase = Phase::Online;
                 self.failures = 0;
@@ -147,17 +187,33 @@ impl Device {
                 }
                 self.retry(now, out);
             }
-            MqttEvent::Message { topic, payload } => self.hear(&topic, &payload, now, out),
+            MqttEvent::Message { topic, payload } => match self.phase {
+                Phase::Asking { .. } if *topic == *self.topic(Leaf::BootstrapDown) => {
+                    self.told(&payload, now, out);
+                }
+                Phase::Asking { .. } => {}
+                Phase::Off
+                | Phase::Arriving { .. }
+                | Phase::LoggingIn { .. }
+                | Phase::Online
+                | Phase::Waiting { .. } => self.hear(&topic, &payload, now, out),
+            },
             MqttEvent::Subscribed { .. } | MqttEvent::Published { .. } => {}
         }
     }
 
-    /// Publishes on a topic of this device.
+    /// Publishes on a topic of this device; packed where the topic says so.
     fn publish(&mut self, leaf: Leaf<'_>, body: &Value, out: &mut Vec<Output>) {
-        let topic = Topic::Device { device: &self.config.device_id, leaf };
-        let topic: Box<str> = alloc::format!("{topic}").into();
+        let mut payload = serde_json::to_vec(body).expect("text keys only");
+        if leaf.is_packed() {
+            payload = gzip(&payload);
+        }
+        self.publish_bytes(leaf, payload.into(), out);
+    }
+
+    fn publish_bytes(&mut self, leaf: Leaf<'_>, payload: Bytes, out: &mut Vec<Output>) {
+        let topic = self.topic(leaf);
         self.next_mark = self.next_mark.wrapping_add(1);
-        let payload = Bytes::from(serde_json::to_vec(body).expect("text keys only"));
         let mark = self.next_mark;
         out.push(Output::Mqtt(MqttAction::Publish { topic, payload, qos: 1, mark }));
     }
@@ -175,14 +231,28 @@ impl Device {
 impl Machine for Device {
     fn handle(&mut self, input: Input, now: Tick, out: &mut Vec<Output>) {
         match input {
-            Input::Start { stored: _, clock } => {
+            Input::Start { stored, clock } => {
                 self.clock = clock.map(|date| (now, date));
+                self.given = Given::of_store(&stored).filter(|_| self.config.bootstrap.is_some());
                 self.log_in(now, out);
             }
             Input::Timeout => match self.phase {
                 Phase::Waiting { due } if now >= due => self.log_in(now, out),
-                Phase::LoggingIn { due } if now >= due => self.retry(now, out),
-                Phase::Off | Phase::Online | Phase::Waiting { .. } | Phase::LoggingIn { .. } => {}
+                Phase::Asking { due } if now >= due => {
+                    let detail = String::from("the provisioning service did not answer");
+                    out.push(Output::Failed { code: "command.timeout", detail });
+                    out.push(Output::Mqtt(MqttAction::Disconnect));
+                    self.retry(now, out);
+                }
+                Phase::Arriving { due } | Phase::LoggingIn { due } if now >= due => {
+                    self.retry(now, out);
+                }
+                Phase::Off
+                | Phase::Arriving { .. }
+                | Phase::Asking { .. }
+                | Phase::LoggingIn { .. }
+                | Phase::Online
+                | Phase::Waiting { .. } => {}
             },
             Input::Mqtt(event) => self.mqtt(event, now, out),
             Input::App(request) => self.request(request, now, out),
@@ -194,6 +264,8 @@ impl Machine for Device {
         match self.phase {
             Phase::Waiting { due } => Some((due, "next log-in")),
             Phase::LoggingIn { due } => Some((due, "log-in")),
+            Phase::Arriving { due } => Some((due, "log-in at the provisioning service")),
+            Phase::Asking { due } => Some((due, "answer of the provisioning service")),
             Phase::Off | Phase::Online => None,
         }
     }

@@ -29,19 +29,19 @@ impl Device {
     pub(super) fn request(&mut self, request: Request, now: Tick, out: &mut Vec<Output>) {
         match request {
             Request::Report { node, service, properties } => {
-                let wire = self.wire(&service, &properties);
+                let (wire, gzip) = (self.wire(&service, &properties), self.config.is_packed);
                 let services = json!([{"service_id": &*service, "properties": wire}]);
                 match node {
                     None => {
                         self.reported.entry(service).or_default().extend(properties);
                         let body = json!({ "services": services });
-                        self.publish(Leaf::Report { gzip: false }, &body, out);
+                        self.publish(Leaf::Report { gzip }, &body, out);
                     }
                     Some(child) => {
                         let id = child_id(&child);
                         let devices = json!([{"device_id": &*id, "services": services}]);
                         let body = json!({ "devices": devices });
-                        self.publish(Leaf::GatewayReport { gzip: false }, &body, out);
+                        self.publish(Leaf::GatewayReport { gzip }, &body, out);
                     }
                 }
             }

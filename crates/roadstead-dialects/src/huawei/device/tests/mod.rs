@@ -5,16 +5,19 @@
     reason = "whatever else comes fails the test, or is simply done"
 )]
 
+mod bootstrap;
+
 use std::string::String;
 use std::vec;
 
+use roadstead_core::Secret;
 use roadstead_core::exchange::{Answer, Downlink, Response, SubDevice, SubDevices, Uplink};
 use roadstead_core::shadow::{Change, Shadow, Values};
 use serde_json::json;
 
 use super::*;
 use crate::cloud::{Heard, Hello, Message, Session, Tls};
-use crate::device::{Fault, Request, SubDeviceAction};
+use crate::device::{Fault, Login, Request, SubDeviceAction};
 use crate::huawei::tests::{DEVICE, NOW, RANDOM, SECRET, Wire, account, cloud, meter};
 
 /// A device and its platform.
@@ -29,9 +32,14 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        let mut config = Config::new("lab_product", "dev1", Secret::from(SECRET));
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::new("lab_product", "dev1").with_secret(Secret::from(SECRET));
         config.device_id = DEVICE.into();
         config.model = Some(meter().into());
+        change(&mut config);
         let own = account(DEVICE, meter());
         let session: Box<dyn Session> = cloud(json!({})).session(&own, RANDOM);
         Self {
@@ -242,4 +250,25 @@ fn it_logs_in_again_after_every_failure() {
         assert!(matches!(&out[..], [Output::Failed { code: "auth.bad_password", .. }]));
     }
     assert!(last >= PAUSE_MAX);
+}
+
+#[test]
+fn packed_reports_say_the_same() {
+    let mut pair = Pair::with(|config| config.is_packed = true);
+    pair.start();
+    let properties = map(json!({"level": 7, "note": "a".repeat(8)}));
+    let report = |node| {
+        let (service, properties) = ("WaterMeter".into(), properties.clone());
+        Input::App(Request::Report { node, service, properties })
+    };
+    let sent = pair.feed(report(None));
+    let [Output::Mqtt(MqttAction::Publish { topic, payload, .. })] = &sent[..] else {
+        panic!("one message")
+    };
+    assert!(topic.ends_with("/sys/properties/report?encoding=gzip"), "{topic}");
+    assert_eq!(payload[..3], [0x1F, 0x8B, 8]);
+    pair.play(report(None));
+    assert_eq!(pair.shadow.services["WaterMeter"].reported.properties, properties);
+    pair.play(report(Some(SubDevice::of_id("c1"))));
+    assert_eq!(pair.heard.last().map(Uplink::name), Some("report"));
 }
