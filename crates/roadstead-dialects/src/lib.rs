@@ -13,6 +13,7 @@ extern crate alloc;
 #[cfg(any(test, feature = "schema"))]
 extern crate std;
 
+pub mod alibaba;
 mod archive;
 pub mod capability;
 #[cfg(feature = "server")]
@@ -32,7 +33,7 @@ use roadstead_core::{Code, Value};
 pub use archive::{Adapted, Archive, ArchiveFile, Note, Packed};
 
 /// Every dialect of this build, alphabetical. A new vendor adds a folder, a `mod` line and a row.
-pub static ALL: &[&dyn Dialect] = &[&huawei::Huawei, &tencent::Tencent];
+pub static ALL: &[&dyn Dialect] = &[&alibaba::Alibaba, &huawei::Huawei, &tencent::Tencent];
 
 /// Returns the dialect called `id`.
 pub fn find(id: &str) -> Option<&'static dyn Dialect> {
