@@ -11,17 +11,21 @@
 //! Source: Alibaba §0 to §12; recordings of six clients (`tests/transcripts`), seeds
 //! alibaba-binding-principles and alibaba-provisioning-troubleshooting.
 
+pub mod alcs;
 #[allow(dead_code, reason = "each half uses its part")]
 mod auth;
 #[allow(dead_code, reason = "each half uses its part")]
 mod client;
 #[cfg(feature = "server")]
 mod codes;
+mod crypt;
+pub mod lan;
 #[cfg(feature = "server")]
 #[allow(dead_code, reason = "the log-in over HTTP uses the rest")]
 mod server;
 #[cfg(feature = "server")]
 mod settings;
+pub mod softap;
 #[cfg(all(test, feature = "server"))]
 mod tests;
 #[allow(dead_code, reason = "each half uses its part")]
