@@ -70,8 +70,8 @@ async fn list_bindings(
     Ok(Json(BindingPage { bindings: items.iter().map(BindingView::from).collect(), page }))
 }
 
-/// A binding to make: either with a bind token, for the caller itself, or by handing a bound
-/// device to another user.
+/// A binding to make: either with a bind token, for the caller itself, or by giving a device to a
+/// user.
 #[derive(Deserialize, ToSchema)]
 struct NewBinding {
     /// The token that the device reported.
@@ -80,13 +80,13 @@ struct NewBinding {
     product: Option<String>,
     /// Node id of the device.
     device: Option<String>,
-    /// The device to hand over.
+    /// The device to give; a bound one is handed over.
     device_id: Option<String>,
     /// Its new owner.
     username: Option<String>,
 }
 
-/// Binds with a token, or hands a bound device to another user.
+/// Binds with a token, or gives a device to a user.
 #[utoipa::path(
     post,
     path = "/v5/iot/{project_id}/bindings",
@@ -107,7 +107,7 @@ async fn create_binding(
             platform.bind(&caller, token, device).await?
         }
         (None, Some(device), Some(username)) => {
-            platform.transfer(&caller, &device.as_str().into(), username).await?
+            platform.give(&caller, &device.as_str().into(), username).await?
         }
         _ => return Err(Failure::bad("either token, or device_id and username")),
     };

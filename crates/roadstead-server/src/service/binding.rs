@@ -504,6 +504,47 @@ impl Platform {
         Ok(binding)
     }
 
+    /// Gives a device to a user of the space (by id or name), for operators: the way for devices
+    /// that cannot report a token. The operator vouches for the device as its own report would, so
+    /// the same rules decide. A bound device is handed over.
+    ///
+    /// # Errors
+    ///
+    /// `api.forbidden`, `api.not_found`, `device.unknown`, `bind.*`.
+    pub async fn give(
+        &self,
+        caller: &Caller,
+        device: &DeviceId,
+        to: &str,
+    ) -> Result<Binding, Error> {
+        if caller.role < Role::Operator {
+            return Err(Error::Forbidden);
+        }
+        match self.transfer(caller, device, to).await {
+            Err(Error::Bind(BindError::NotBound)) => {}
+            handed => return handed,
+        }
+        let owner = self.user(&caller.space, to).await?;
+        let (text, now) = (self.random.id(), self.clock.now());
+        let digest = digest(text.as_bytes());
+        let token = BindToken {
+            digest,
+            space: caller.space.clone(),
+            user: Some(owner.id),
+            device: None,
+            state: TokenState::New,
+            auto_bind: true,
+            attempt: None,
+            refusal: None,
+            created_at: now,
+            expires_at: now + self.config.app.bind_token_life,
+        };
+        self.store.create_token(token).await?;
+        let report = BindReport { digest, device: device.clone(), now };
+        let view = self.store.report_token(report).await??;
+        self.told_bound(view, Hop::Api, now).await
+    }
+
     /// Lists all bindings of a space by id, for operators.
     ///
     /// # Errors

@@ -22,6 +22,17 @@ pub(crate) enum Binding {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Gives a device to a user; a bound one is handed over.
+    Create {
+        /// Device id.
+        #[arg(long)]
+        device: String,
+        /// Name of its owner to be.
+        #[arg(long)]
+        user: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// Ends a binding; the device is told to forget its user.
     Delete {
         /// Binding id.
@@ -35,6 +46,7 @@ impl Binding {
     pub(crate) fn run(self, out: &Out) -> Result<()> {
         match self {
             Self::List { device, user, server } => block_on(list(out, server, device, user)),
+            Self::Create { device, user, server } => block_on(create(out, server, device, user)),
             Self::Delete { binding, server } => block_on(delete(out, server, binding)),
         }
     }
@@ -60,6 +72,13 @@ async fn list(
         }
         table.render(out.paint(), "There are no bindings.")
     })
+}
+
+async fn create(out: &Out, server: ServerArgs, device: String, user: String) -> Result<()> {
+    let client = Client::connect(&server).await?;
+    let body = json!({"device_id": device, "username": user});
+    let binding = client.post("/bindings", &[], &body).await?;
+    out.answer(&binding, |_| format!("`{user}` owns device `{device}` now.\n"))
 }
 
 async fn delete(out: &Out, server: ServerArgs, binding: String) -> Result<()> {

@@ -187,6 +187,57 @@ fn a_phone_provisions_a_virtual_device() {
     device.stop();
 }
 
+/// A vendor without phones: the provisioning service says where the platform is, the operator says
+/// whose the device is.
+#[test]
+fn a_device_is_sent_to_its_platform_and_given_to_its_owner() {
+    let folder = Folder::new("provisioning");
+    let fixtures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/cmd/demo/huawei");
+    for (from, to) in [("fleet.yaml", "fleet.yaml"), ("lamp.json", "huawei-lamp.json")] {
+        std::fs::copy(fixtures.join(from), folder.path().join(to)).expect("fixture");
+    }
+    // The service must know the address before anything listens there.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr());
+    let mqtts = free.expect("a free port").to_string();
+    let settings = [
+        format!("listen.mqtts={mqtts}"),
+        format!("dialect.huawei.address={mqtts}"),
+        "dialect.huawei.groups={scope_1234 = \"demo_lamp\"}".to_owned(),
+    ];
+    let _server = Server::start_with(folder.path(), &settings);
+    document(&folder, &["import", "fleet.yaml"]);
+    document(&folder, &["app", "sign-up", "--username", "ann"]);
+    let secret = "RGVtb0dyb3VwU2VjcmV0MDAwMDAwMDAwMDAwMDAwMDAwMQ==";
+    let mut device = Speaker::start(
+        roadstead(folder.path())
+            .args(["device", "run", "--json", "--dialect", "huawei", "--gzip"])
+            .args(["--product", "demo_lamp", "--device", "lamp-7", "--product-secret", secret])
+            .args(["--bootstrap", &mqtts, "--scope", "scope_1234"])
+            .args(["--tls", "server", "--ca-file", "data/tls/ca.pem", "--data-dir", "flash"]),
+    );
+    let told = device.wait("stage", "registered");
+    assert_eq!(told["detail"], *mqtts);
+    device.wait("stage", "online");
+    let id = "demo_lamp_lamp-7";
+    let given = document(&folder, &["binding", "create", "--device", id, "--user", "ann"]);
+    assert_eq!((&given["device_id"], &given["role"]), (&id.into(), &"owner".into()), "{given}");
+    let answer = document(&folder, &["app", "control", id, "brightness=70"]);
+    assert_eq!(answer["code"], 0, "{answer}");
+    let set = device.wait("stage", "property_set");
+    assert_eq!(set["data"]["brightness"], 70);
+    device.stop();
+    // What the service said is kept: the next start goes straight to the platform.
+    let mut device = Speaker::start(
+        roadstead(folder.path())
+            .args(["device", "run", "--json", "--dialect", "huawei"])
+            .args(["--product", "demo_lamp", "--device", "lamp-7", "--product-secret", secret])
+            .args(["--bootstrap", "127.0.0.1:1", "--scope", "scope_1234"])
+            .args(["--tls", "server", "--ca-file", "data/tls/ca.pem", "--data-dir", "flash"]),
+    );
+    device.wait("stage", "online");
+    device.stop();
+}
+
 #[test]
 fn a_failed_provisioning_names_its_reason() {
     let folder = Folder::new("silent");

@@ -18,10 +18,18 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a platform that keeps its data in `data` and waits until it says that it is ready.
     pub(crate) fn start(folder: &Path) -> Self {
+        Self::start_with(folder, &[])
+    }
+
+    /// Starts one with further settings, which come last.
+    pub(crate) fn start_with(folder: &Path, settings: &[String]) -> Self {
         let mut command = roadstead(folder);
         command.args(["up", "--json", "--data-dir", "data", "--set", "store.engine=memory"]);
         for name in ["mqtt", "mqtts", "http", "vendor_http", "vendor_https"] {
             command.args(["--set", &format!("listen.{name}=127.0.0.1:0")]);
+        }
+        for setting in settings {
+            command.args(["--set", setting]);
         }
         let mut process = command.stdout(Stdio::piped()).spawn().expect("roadstead up");
         let mut lines = BufReader::new(process.stdout.take().expect("stdout"));

@@ -292,3 +292,26 @@ async fn owners_share_and_transfer_guests_only_control() {
     assert_eq!((owner.role, owner.user), (BindingRole::Owner, world.bob.user.clone()));
     assert_eq!(code(platform.check_access(&world.ann, &lamp).await), "bind.not_bound");
 }
+
+#[tokio::test]
+async fn an_operator_gives_a_device_that_reports_no_token() {
+    let world = World::new().await;
+    let (platform, lamp) = (&world.platform, DeviceId::from(LAMP));
+    let give = async |caller, to| platform.give(caller, &lamp, to).await.map_err(|e| e.code());
+    assert_eq!(give(&world.ann, "ann").await.map(|b| b.role), Err("api.forbidden"));
+    assert_eq!(give(&world.admin, "nobody").await.map(|b| b.role), Err("api.not_found"));
+    let unknown = platform.give(&world.admin, &"other".into(), "ann").await;
+    assert_eq!(unknown.expect_err("no such device").code(), "device.unknown");
+    assert_eq!(platform.bindings_of_device(&world.admin, &lamp).await.expect("list"), []);
+
+    let given = give(&world.admin, "ann").await.expect("given");
+    assert_eq!((given.role, &given.user), (BindingRole::Owner, &world.ann.user));
+    assert_eq!(give(&world.admin, "ann").await.map(|b| b.id), Ok(given.id), "twice is no error");
+    assert!(platform.check_access(&world.ann, &lamp).await.is_ok());
+    assert!(platform.check_access(&world.bob, &lamp).await.is_err());
+    let handed = give(&world.admin, "bob").await.expect("handed over");
+    assert_eq!((handed.role, &handed.user), (BindingRole::Owner, &world.bob.user));
+    assert_eq!(platform.bindings_of_device(&world.admin, &lamp).await.expect("list").len(), 1);
+    let trace = world.trace(LAMP).await;
+    assert!(trace.contains(&"bind ok".to_owned()), "{trace:?}");
+}

@@ -12,24 +12,66 @@ pub(super) struct Cast {
     pub(super) product_secret: &'static str,
     /// The vendor's name of the device.
     pub(super) device: &'static str,
+    /// How the device comes by its place and its owner.
+    pub(super) way: Way,
     /// Name and text of the files to import; the first one is the fleet file.
     pub(super) files: &'static [(&'static str, &'static str)],
     /// What the phone tells the device, and what the device reports by itself afterwards.
     pub(super) properties: fn(round: u64) -> Map<String, Value>,
 }
 
+/// How a device comes by its place and its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// A phone gives it network and bind token over the device's own access point; it registers
+    /// itself.
+    Phone,
+    /// Its vendor's firmware knows no bind token: the provisioning service registers it and sends
+    /// it to the platform, and the operator gives it to its owner.
+    Service {
+        /// Scope id of its registration group.
+        scope: &'static str,
+    },
+}
+
 /// Every dialect of the demonstration, alphabetical.
-pub(super) static ALL: &[Cast] = &[Cast {
-    dialect: "tencent",
-    product: "DEMOLAMP01",
-    product_secret: "DemoProductSecret0000001",
-    device: "lamp-1",
-    files: &[
-        ("tencent.yaml", include_str!("tencent/fleet.yaml")),
-        ("lamp.json", include_str!("tencent/lamp.json")),
-    ],
-    properties: lamp,
-}];
+pub(super) static ALL: &[Cast] = &[
+    Cast {
+        dialect: "huawei",
+        product: "demo_lamp",
+        product_secret: "RGVtb0dyb3VwU2VjcmV0MDAwMDAwMDAwMDAwMDAwMDAwMQ==",
+        device: "lamp-1",
+        way: Way::Service { scope: "demo_scope" },
+        files: &[
+            ("huawei.yaml", include_str!("huawei/fleet.yaml")),
+            ("huawei-lamp.json", include_str!("huawei/lamp.json")),
+        ],
+        properties: lamp,
+    },
+    Cast {
+        dialect: "tencent",
+        product: "DEMOLAMP01",
+        product_secret: "DemoProductSecret0000001",
+        device: "lamp-1",
+        way: Way::Phone,
+        files: &[
+            ("tencent.yaml", include_str!("tencent/fleet.yaml")),
+            ("lamp.json", include_str!("tencent/lamp.json")),
+        ],
+        properties: lamp,
+    },
+];
+
+impl Cast {
+    /// Returns the operator's settings of the dialect; devices log in at `mqtts`.
+    pub(super) fn settings(&self, mqtts: &str) -> Option<toml::Table> {
+        let Way::Service { scope } = self.way else { return None };
+        let group = (scope.to_owned(), toml::Value::from(self.product));
+        let groups = toml::Table::from_iter([group]);
+        let address = ("address".to_owned(), toml::Value::from(mqtts));
+        Some(toml::Table::from_iter([address, ("groups".to_owned(), groups.into())]))
+    }
+}
 
 /// A lamp that gets brighter round by round.
 fn lamp(round: u64) -> Map<String, Value> {
@@ -45,10 +87,7 @@ mod tests {
 
     #[test]
     fn every_dialect_plays() {
-        // Its devices are registered by the API and know no phone.
-        let plays = |id: &&str| *id != "huawei";
-        let dialects: Vec<_> =
-            roadstead_dialects::ALL.iter().map(|d| d.id()).filter(plays).collect();
+        let dialects: Vec<_> = roadstead_dialects::ALL.iter().map(|d| d.id()).collect();
         assert_eq!(ALL.iter().map(|cast| cast.dialect).collect::<Vec<_>>(), dialects);
         for cast in ALL {
             let (_, fleet) = cast.files[0];

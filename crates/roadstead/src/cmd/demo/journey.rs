@@ -1,4 +1,4 @@
-//! One dialect's journey: a phone provisions a device, owns it, hears its report, commands it.
+//! One dialect's journey: a device is provisioned, its user owns it, hears its report, commands it.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,13 +13,13 @@ use roadstead_core::{Secret, Timestamp, Value};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::cast::Cast;
+use super::cast::{Cast, Way};
 use super::story::{Step, Teller};
 use crate::client::Client;
 use crate::cmd::app::{failed, progress_address};
 use crate::cmd::cell;
 use crate::failure::{Failure, Result};
-use crate::firmware::{self, Address, Flash, Pace, TlsMode, Via};
+use crate::firmware::{self, Address, Bootstrap, Flash, Pace, TlsMode, Via};
 use crate::output::{Clock, parse_time};
 
 /// The network that phone and device share.
@@ -38,6 +38,8 @@ pub(super) struct Platform {
     pub(super) mqtts: Address,
     /// Vendor HTTP.
     pub(super) vendor_http: Address,
+    /// Its authority, as it is put into firmware.
+    pub(super) ca_file: PathBuf,
 }
 
 /// A device at work.
@@ -57,24 +59,31 @@ pub(super) fn device(
     teller: Teller,
     mut stop: watch::Receiver<bool>,
 ) -> Result<Device> {
-    let flash = Flash {
+    let (mqtts, pace) = (&platform.mqtts, Pace::Lab);
+    let mut flash = Flash {
         product: cast.product.to_owned(),
         device: cast.device.to_owned(),
         secret: None,
         product_secret: Some(Secret::from(cast.product_secret)),
         certificate: None,
-        server: Some(platform.mqtts.clone()),
+        server: Some(mqtts.clone()),
         registrar: Some(platform.vendor_http.clone()),
         bootstrap: None,
         tls: TlsMode::Psk,
         is_packed: false,
         via: Via::Softap,
-        pace: Pace::Lab,
+        pace,
         seed: u64::from(std::process::id()),
     };
-    let kind = firmware::find(cast.dialect)?;
+    if let Way::Service { scope } = cast.way {
+        let (address, scope) = (mqtts.clone(), Some(scope.to_owned()));
+        flash.bootstrap = Some(Bootstrap { address, scope, keyword: None });
+        flash.tls = TlsMode::Server;
+    }
+    let (kind, way) = (firmware::find(cast.dialect)?, cast.way);
+    let ca_file = Some(&*platform.ca_file);
     let agent =
-        kind.device(&flash, lan, &flash_folder, None, move |event| tell(&teller, &event))?;
+        kind.device(&flash, lan, &flash_folder, ca_file, move |event| tell(&teller, way, &event))?;
     let handle = agent.handle();
     let task = tokio::spawn(async move {
         let stopped = async move {
@@ -87,7 +96,7 @@ pub(super) fn device(
 }
 
 /// Tells what the device saw.
-fn tell(teller: &Teller, event: &AgentEvent) {
+fn tell(teller: &Teller, way: Way, event: &AgentEvent) {
     let mut detail = event.detail.clone().unwrap_or_default();
     if let Some(data) = &event.data {
         detail = data.to_string();
@@ -98,12 +107,16 @@ fn tell(teller: &Teller, event: &AgentEvent) {
     let at = Timestamp(event.time_ms);
     teller.seen(at, Witness::Device, event.stage, &detail);
     if event.stage == Stage::Registered.name() {
-        teller.done(Step::Register);
+        teller.done(match way {
+            Way::Phone => Step::Register,
+            // It was told where to log in, and with what.
+            Way::Service { .. } => Step::Provision,
+        });
     }
 }
 
-/// Plays the phone from sign-up to command. The device must be on.
-pub(super) async fn phone(
+/// Plays everybody but the device, from sign-up to command. The device must be on.
+pub(super) async fn people(
     cast: &Cast,
     platform: &Platform,
     device: SocketAddr,
@@ -115,25 +128,50 @@ pub(super) async fn phone(
     let mut phone = api::Client::new(&platform.base).map_err(|error| failed(&error))?;
     phone.create_user(&name, password).await.map_err(|error| failed(&error))?;
     teller.seen(Clock::now().0, Witness::Phone, "signed up", &format!("user {name}"));
+    let journey = async {
+        let id = match cast.way {
+            Way::Phone => hand_over(&phone, device, teller).await?,
+            Way::Service { .. } => give(cast, operator, &name, teller).await?,
+        };
+        teller.done(Step::Bind);
+        report(&phone, &id, teller).await?;
+        command(cast, &phone, &id, teller).await
+    };
+    tokio::select! {
+        result = journey => result,
+        failure = watch_cloud(operator, &name, teller) => Err(failure),
+    }
+}
 
+/// The phone gives the device network and token; returns the device that is bound.
+async fn hand_over(phone: &api::Client, device: SocketAddr, teller: &Teller) -> Result<String> {
     let method = Method::SoftAp { ssid: SSID.to_owned(), password: Secret::from("demo-password") };
     let mut options = Options::new(method, device);
     options.progress = Some(progress_address(device));
     options.poll_gap = POLL_GAP;
     options.policy.send_gap = SEND_GAP;
     options.policy.sends_max = 20;
-    let journey = async {
-        let provisioned = provision(&phone, options, |event| hear(teller, event))
-            .await
-            .map_err(|error| failed(&error))?;
-        teller.done(Step::Bind);
-        report(&phone, &provisioned.device_id, teller).await?;
-        command(cast, &phone, &provisioned.device_id, teller).await
+    let provisioned = provision(phone, options, |event| hear(teller, event));
+    Ok(provisioned.await.map_err(|error| failed(&error))?.device_id)
+}
+
+/// The operator waits for the device that the provisioning service registers, and gives it to the
+/// user; returns the device.
+async fn give(cast: &Cast, operator: &Client, user: &str, teller: &Teller) -> Result<String> {
+    let filter = [("product_id", cast.product), ("node_id", cast.device)];
+    let id = loop {
+        let listed = operator.list("/devices", "devices", &filter).await?;
+        if let Some(device) = listed.first() {
+            break cell(&device["device_id"]);
+        }
+        tokio::time::sleep(POLL_GAP).await;
     };
-    tokio::select! {
-        result = journey => result,
-        failure = watch_cloud(operator, &name, teller) => Err(failure),
-    }
+    teller.seen(Clock::now().0, Witness::Cloud, "registered", &id);
+    teller.done(Step::Register);
+    let body = serde_json::json!({"device_id": id, "username": user});
+    operator.post("/bindings", &[], &body).await?;
+    teller.seen(Clock::now().0, Witness::Cloud, "bound", &format!("by the operator to {user}"));
+    Ok(id)
 }
 
 /// Tells what the phone saw.

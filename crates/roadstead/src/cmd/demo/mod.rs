@@ -1,5 +1,6 @@
 //! `roadstead demo`: platform, virtual phone and one virtual device per dialect on this machine,
-//! over real loopback sockets: provision → register → bind → report → command.
+//! over real loopback sockets: provision → register → bind → report → command. Where a vendor's
+//! devices know no phone, its provisioning service and the operator do the phone's part.
 //!
 //! It shows nothing that is not real: the platform is that of `roadstead up` with its SQLite
 //! store, the device is the agent library, the phone the app library.
@@ -11,6 +12,7 @@ mod story;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -82,9 +84,10 @@ impl Stage {
     async fn build(out: &Out, folder: &Folder, http: Handle) -> Result<Self> {
         let data = folder.inner("platform")?;
         let password = random_text()?;
-        let config = Config { data_dir: data.clone(), listen: loopback(), ..Config::default() };
+        let config = settings(data.clone())?;
+        let ca_file = data.join("tls/ca.pem");
         let server = up::start_with(config, Some(Secret::from(password.as_str())), http).await?;
-        let (platform, base) = addresses(&server)?;
+        let (platform, base) = addresses(&server, ca_file)?;
         let (stop, mut stopped) = watch::channel(false);
         let server = tokio::spawn(server.run_until(async move {
             // A dropped sender means that the demonstration is over, too.
@@ -137,7 +140,7 @@ impl Stage {
             let device = journey::device(cast, &self.platform, lan, flash, teller.clone(), stop)?;
             devices.push((cast, device));
             journeys.push(async move {
-                let phone = journey::phone(
+                let people = journey::people(
                     cast,
                     &self.platform,
                     lan,
@@ -145,7 +148,7 @@ impl Stage {
                     &self.password,
                     &teller,
                 );
-                (cast, tokio::time::timeout(JOURNEY_WAIT, phone).await)
+                (cast, tokio::time::timeout(JOURNEY_WAIT, people).await)
             });
         }
         let mut failures = Vec::new();
@@ -255,12 +258,27 @@ async fn import_products(cast: &Cast, folder: &Folder, operator: &Client) -> Res
     import::send_all(operator, fleet).await
 }
 
-/// Every listener on a free loopback port.
-fn loopback() -> Listen {
+/// The platform's settings: every listener on a free loopback port, and what each dialect needs.
+fn settings(data_dir: PathBuf) -> Result<Config> {
+    // A provisioning service is told its platform's address before that listens, so this port is
+    // chosen here.
+    let mqtts = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .map_err(|error| Failure::new("client.file", format!("No port is free: {error}.")))?;
+    let mut config = Config { data_dir, listen: loopback(mqtts), ..Config::default() };
+    for cast in cast::ALL {
+        if let Some(settings) = cast.settings(&mqtts.to_string()) {
+            config.dialect.insert(cast.dialect.to_owned(), settings.into());
+        }
+    }
+    Ok(config)
+}
+
+fn loopback(mqtts: SocketAddr) -> Listen {
     let free = Listener(Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))));
     Listen {
         mqtt: free,
-        mqtts: free,
+        mqtts: Listener(Some(mqtts)),
         mqtts_legacy: Listener(None),
         http: free,
         vendor_http: free,
@@ -268,7 +286,7 @@ fn loopback() -> Listen {
     }
 }
 
-fn addresses(server: &Server) -> Result<(Platform, String)> {
+fn addresses(server: &Server, ca_file: PathBuf) -> Result<(Platform, String)> {
     let addresses = server.addresses();
     let address = |name: &str| {
         let text = addresses.get(name).cloned().unwrap_or_default();
@@ -278,5 +296,5 @@ fn addresses(server: &Server) -> Result<(Platform, String)> {
     let http = address("http")?;
     let base = format!("http://{}:{}", http.host, http.port);
     let (mqtts, vendor_http) = (address("mqtts")?, address("vendor_http")?);
-    Ok((Platform { base: base.clone(), mqtts, vendor_http }, base))
+    Ok((Platform { base: base.clone(), mqtts, vendor_http, ca_file }, base))
 }

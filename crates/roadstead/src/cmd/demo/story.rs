@@ -17,11 +17,11 @@ const HOLD: Duration = Duration::from_millis(250);
 /// The steps of the journey. A dialect is through when all are done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The phone gave the device network and token.
+    /// The device has what it needs from the phone, or from its vendor's provisioning service.
     Provision,
-    /// The device has its own secret.
+    /// The platform knows the device, and the device has its own secret.
     Register,
-    /// The device belongs to the phone's user.
+    /// The device belongs to its user.
     Bind,
     /// The platform has the device's first report.
     Report,
