@@ -263,3 +263,24 @@ async fn huaweis_recorded_calls_are_answered_in_its_own_models() {
     script.ends_well().await;
     platform.stop().await;
 }
+
+/// Requests made from the committed OpenAPI document: no 5xx, and a refused one changes nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn schemathesis_finds_no_call_that_breaks_or_half_works() {
+    let Some(python) = python("schemathesis").await else { return };
+    let platform = Platform::start().await;
+    let endpoint = format!("http://{}", platform.address("http"));
+    let args = [
+        ["--endpoint", &endpoint],
+        ["--project", platform.api.project()],
+        ["--password", ADMIN_PASSWORD],
+        ["--document", concat!(env!("CARGO_MANIFEST_DIR"), "/../../openapi/roadstead.json")],
+        ["--examples", "3"],
+    ];
+    let mut script = Script::start(&python, "api_fuzz.py", &args.concat());
+    let done = script.event("done").await;
+    assert!(done["operations"].as_u64() >= Some(100), "{done}");
+    assert!(done["refused"].as_u64() >= Some(100), "{done}");
+    script.ends_well().await;
+    platform.stop().await;
+}
