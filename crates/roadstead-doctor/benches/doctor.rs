@@ -33,6 +33,23 @@ fn sdk_log(bencher: Bencher<'_, '_>, name: &str) {
     bencher.counter(BytesCount::of_slice(&log)).bench(|| read(&log));
 }
 
+/// Every sample after the other: all signs of all vendors, faults and their evidence.
+#[divan::bench(sample_count = 10)]
+fn every_sample(bencher: Bencher<'_, '_>) {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/samples");
+    let mut all = Vec::new();
+    for vendor in ["alibaba", "gizwits", "huawei", "tencent"] {
+        let files = std::fs::read_dir(format!("{folder}/{vendor}")).expect("samples");
+        let mut paths: Vec<_> = files.map(|file| file.expect("sample").path()).collect();
+        paths.sort();
+        for path in paths {
+            all.extend(std::fs::read(path).expect("sample"));
+        }
+    }
+    let log = round(all.into_iter());
+    bencher.counter(BytesCount::of_slice(&log)).bench(|| read(&log));
+}
+
 /// An application's own chatter around a few signs: what long logs are made of.
 #[divan::bench(sample_count = 20)]
 fn application_log(bencher: Bencher<'_, '_>) {

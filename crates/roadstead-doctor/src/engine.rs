@@ -5,84 +5,31 @@
 //! does not prove are dropped at the end.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, Match, MatchKind};
 use encoding_rs::GB18030;
 
-use crate::input::{Encoding, Line, PAYLOAD_MARKS, Splitter, is_payload, strip, unwrap};
+use crate::automaton::{Automaton, Scan};
+use crate::input::{Encoding, Line, Splitter, is_payload, strip, unwrap};
 use crate::limit::{DEVICES_MAX, FILES_MAX};
-use crate::mask::{MARKS, Masker};
+use crate::mask::Masker;
 use crate::report::{FileNote, Report};
 use crate::sign::{Family, Hit, Sign};
 use crate::tracker::Tracker;
 use crate::verdict;
 
-/// Where a hit goes.
-enum Target {
-    Sign(Family, &'static Sign),
-    Secret,
-    /// A payload begins here.
-    Payload,
-}
-
-struct Automaton {
-    search: AhoCorasick,
-    targets: Vec<Vec<Target>>,
-}
-
-impl Automaton {
-    /// Returns true when a line holds more than the beginning of a payload.
-    fn matters(&self, hits: &[Match]) -> bool {
-        let alone = |target: &Target| matches!(target, Target::Payload);
-        hits.iter().any(|hit| !self.targets[hit.pattern().as_usize()].iter().all(alone))
-    }
-
-    /// Returns where the payload begins.
-    fn payload(&self, hits: &[Match]) -> Option<usize> {
-        let mark = |target: &Target| matches!(target, Target::Payload);
-        let begins = |hit: &&Match| self.targets[hit.pattern().as_usize()].iter().any(mark);
-        hits.iter().filter(begins).map(Match::start).min()
-    }
-}
-
-static AUTOMATON: LazyLock<Automaton> = LazyLock::new(|| {
-    let mut index: BTreeMap<&'static str, usize> = BTreeMap::new();
-    let mut needles: Vec<&'static str> = Vec::new();
-    let mut targets: Vec<Vec<Target>> = Vec::new();
-    let mut add = |needle: &'static str, target| {
-        let at = *index.entry(needle).or_insert_with(|| {
-            needles.push(needle);
-            targets.push(Vec::new());
-            needles.len() - 1
-        });
-        targets[at].push(target);
-    };
-    for family in Family::ALL {
-        for sign in family.signs() {
-            add(sign.needle, Target::Sign(family, sign));
-        }
-    }
-    for mark in MARKS {
-        add(mark, Target::Secret);
-    }
-    for mark in PAYLOAD_MARKS {
-        add(mark, Target::Payload);
-    }
-    let search = AhoCorasick::builder()
-        .match_kind(MatchKind::Standard)
-        .kind(Some(AhoCorasickKind::DFA))
-        .build(&needles)
-        .expect("a few hundred short needles fit any automaton");
-    Automaton { search, targets }
-});
-
 /// One device of one file: a tracker per family that had a hit.
 pub(crate) struct Slot {
     pub(crate) file: usize,
     pub(crate) key: String,
-    pub(crate) trackers: BTreeMap<Family, Tracker>,
+    trackers: [Option<Box<Tracker>>; Family::ALL.len()],
+}
+
+impl Slot {
+    /// Returns what each family knows about the device, in the order of [`Family::ALL`].
+    pub(crate) fn into_trackers(self) -> impl Iterator<Item = (Family, Tracker)> {
+        let known = Family::ALL.into_iter().zip(self.trackers);
+        known.filter_map(|(family, tracker)| Some((family, *tracker?)))
+    }
 }
 
 /// A wrapped line is at most this many pieces.
@@ -109,8 +56,7 @@ struct State {
     wrapped_number: u64,
     wrapped_pieces: u8,
     fresh: Vec<(usize, Family, &'static str)>,
-    /// Hits of the current line; kept for its capacity.
-    hits: Vec<Match>,
+    scan: Scan,
 }
 
 impl Default for Doctor {
@@ -176,7 +122,8 @@ impl Doctor {
         let fresh = std::mem::take(&mut self.state.fresh);
         let mut known = Vec::new();
         for (slot, family, code) in fresh {
-            let tracker = self.state.slots.get(slot).and_then(|slot| slot.trackers.get(&family));
+            let tracker =
+                self.state.slots.get(slot).and_then(|slot| slot.trackers[family as usize].as_ref());
             let Some(tracker) = tracker else { continue };
             let Some(fault) = tracker.faults.iter().find(|fault| fault.code == code) else {
                 continue;
@@ -229,12 +176,11 @@ impl State {
     }
 
     fn logical(&mut self, number: u64, line: &[u8]) {
-        let automaton = &*AUTOMATON;
+        let automaton = Automaton::get();
         let follows = self.masker.wants_next();
-        let mut hits = std::mem::take(&mut self.hits);
-        hits.clear();
-        hits.extend(automaton.search.find_overlapping_iter(line));
-        if follows || automaton.matters(&hits) {
+        let mut scan = std::mem::take(&mut self.scan);
+        automaton.scan(line, &mut scan);
+        if follows || scan.matters() {
             let decoded = self.decode(line);
             if follows {
                 self.masker.learn_next(&decoded);
@@ -242,16 +188,12 @@ impl State {
             let (text, key) = unwrap(&decoded);
             if !matches!((&decoded, &text), (Cow::Borrowed(_), Cow::Borrowed(_))) {
                 // Decoding or unwrapping moved the text: search it again.
-                hits.clear();
-                hits.extend(automaton.search.find_overlapping_iter(text.as_bytes()));
+                automaton.scan(text.as_bytes(), &mut scan);
             }
-            let payload = match is_payload(&text) {
-                true => 0,
-                false => automaton.payload(&hits).unwrap_or(text.len()),
-            };
-            self.apply_all(&Line::with_payload(number, &text, &key, payload), automaton, &hits);
+            let payload = if is_payload(&text) { 0 } else { scan.payload };
+            self.apply_all(&Line::with_payload(number, &text, &key, payload), automaton, &scan);
         }
-        self.hits = hits;
+        self.scan = scan;
     }
 
     fn decode<'a>(&mut self, line: &'a [u8]) -> Cow<'a, str> {
@@ -265,31 +207,26 @@ impl State {
         }
     }
 
-    fn apply_all(&mut self, line: &Line<'_>, automaton: &'static Automaton, hits: &[Match]) {
-        let mut secret = false;
-        for found in hits {
-            for target in &automaton.targets[found.pattern().as_usize()] {
-                match target {
-                    Target::Payload => {}
-                    Target::Secret => secret = true,
-                    Target::Sign(family, sign) => {
-                        if sign.holds(line, found.start()) {
-                            let hit = Hit { line, at: found.start(), end: found.end() };
-                            self.apply(*family, sign, &hit);
-                        }
-                    }
+    fn apply_all(&mut self, line: &Line<'_>, automaton: &'static Automaton, scan: &Scan) {
+        let mut slot = None;
+        for found in &scan.signs {
+            for (family, sign) in automaton.signs(*found) {
+                if sign.holds(line, found.start) {
+                    let slot = *slot.get_or_insert_with(|| self.slot(line.key));
+                    let hit = Hit { line, at: found.start, end: found.end };
+                    self.apply(slot, *family, sign, &hit);
                 }
             }
         }
-        if secret {
+        if scan.secret() {
             self.masker.learn(line.text);
         }
     }
 
-    fn apply(&mut self, family: Family, sign: &'static Sign, hit: &Hit<'_>) {
+    fn apply(&mut self, slot: usize, family: Family, sign: &'static Sign, hit: &Hit<'_>) {
         self.matched = true;
-        let slot = self.slot(hit.line.key);
-        let tracker = self.slots[slot].trackers.entry(family).or_insert_with(Tracker::new);
+        let known = &mut self.slots[slot].trackers[family as usize];
+        let tracker = known.get_or_insert_with(|| Box::new(Tracker::new()));
         let before = tracker.faults.len();
         tracker.apply(sign, hit);
         for fault in tracker.faults.iter().skip(before) {
@@ -299,7 +236,9 @@ impl State {
 
     /// Returns the slot of a device key in the current file.
     fn slot(&mut self, key: &str) -> usize {
-        let same = |slot: &Slot| slot.file == self.file && slot.key == key;
+        // Most logs have no key, and comparing nothing with nothing costs a trap in some C libraries.
+        let equal = |known: &str| known.len() == key.len() && (key.is_empty() || known == key);
+        let same = |slot: &Slot| slot.file == self.file && equal(&slot.key);
         if self.slots.get(self.current).is_some_and(same) {
             return self.current;
         }
@@ -308,7 +247,7 @@ impl State {
             None if self.slots.len() >= DEVICES_MAX => self.slots.len() - 1,
             None => {
                 let key = key.to_owned();
-                self.slots.push(Slot { file: self.file, key, trackers: BTreeMap::new() });
+                self.slots.push(Slot { file: self.file, key, trackers: Default::default() });
                 self.slots.len() - 1
             }
         };

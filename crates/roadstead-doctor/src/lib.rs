@@ -13,6 +13,7 @@
 //! Add a diagnosis: a row in `catalogue/`, a row in a table of `sign/`, a sample with its
 //! expectation in `samples/`.
 
+mod automaton;
 pub mod catalogue;
 mod engine;
 mod html;

@@ -3,7 +3,11 @@
 //! Two nets: values behind a telling key are masked where they stand, and a value once found is
 //! masked everywhere else, in any case and as hexadecimal. Source: diagnosis model, section 7.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::LazyLock;
+
+use memchr::memchr3_iter;
+use memchr::memmem::Finder;
 
 use crate::limit::{SECRET_BYTES_MAX, SECRETS_MAX};
 
@@ -80,10 +84,30 @@ const EXACT: &[&str] = &["KEY", "DS", "Key"];
 const HARMLESS: &[&str] =
     &["null", "none", "true", "false", "success", "exist", "(null)", "undefined", "error"];
 
+/// Texts before secrets that have no key.
+struct Texts {
+    pem: Finder<'static>,
+    random: Finder<'static>,
+    /// One word follows.
+    words: [Finder<'static>; 3],
+    registration: Finder<'static>,
+    payload: Finder<'static>,
+}
+
+static TEXTS: LazyLock<Texts> = LazyLock::new(|| Texts {
+    pem: Finder::new("PRIVATE KEY"),
+    random: Finder::new("produce random"),
+    words: ["earer ", "LK-0318] ", "dynreg 0 "].map(Finder::new),
+    registration: Finder::new("_parse_devinfo"),
+    payload: Finder::new("payload:"),
+});
+
 /// The memory of secret values.
 #[derive(Default)]
 pub(crate) struct Masker {
     values: BTreeSet<String>,
+    /// The same as they stood: a log repeats them in line after line.
+    seen: HashSet<Box<str>>,
     /// The next line holds the bytes of a fresh random token.
     bytes_follow: bool,
     /// Inside a PEM block of a private key.
@@ -93,10 +117,10 @@ pub(crate) struct Masker {
 impl Masker {
     /// Learns secrets from a line that holds one of [`MARKS`].
     pub(crate) fn learn(&mut self, text: &str) {
-        if text.contains("PRIVATE KEY") {
+        if TEXTS.pem.find(text.as_bytes()).is_some() {
             self.in_key = text.contains("BEGIN");
         }
-        if text.contains("produce random") {
+        if TEXTS.random.find(text.as_bytes()).is_some() {
             self.bytes_follow = true;
         }
         for (start, end) in spans(text) {
@@ -131,6 +155,9 @@ impl Masker {
 
     fn keep(&mut self, value: &str) {
         let value = value.trim();
+        if self.seen.contains(value) {
+            return;
+        }
         let fits = (4..=SECRET_BYTES_MAX).contains(&value.len());
         let harmless = HARMLESS.iter().any(|known| value.eq_ignore_ascii_case(known));
         let stars = value.bytes().all(|byte| byte == b'*');
@@ -142,6 +169,7 @@ impl Masker {
             self.values.insert(hex);
         }
         self.values.insert(value.to_ascii_lowercase());
+        self.seen.insert(value.into());
     }
 
     /// Returns the text with every secret masked.
@@ -201,24 +229,18 @@ fn masked(value: &str) -> String {
 fn spans(text: &str) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     let bytes = text.as_bytes();
-    for (at, _) in text.match_indices([':', '=', '(']) {
-        if let Some(span) = keyed(text, at) {
-            found.push(span);
+    found.extend(memchr3_iter(b':', b'=', b'(', bytes).filter_map(|at| keyed(text, at)));
+    for mark in &TEXTS.words {
+        for at in mark.find_iter(bytes) {
+            let start = at + mark.needle().len();
+            let end = bytes[start..].iter().position(u8::is_ascii_whitespace);
+            found.push((start, end.map_or(bytes.len(), |end| start + end)));
         }
     }
-    for mark in ["earer ", "LK-0318] ", "dynreg 0 "] {
-        for (at, _) in text.match_indices(mark) {
-            let start = at + mark.len();
-            found.push((
-                start,
-                start + bytes[start..].iter().take_while(|b| !b.is_ascii_whitespace()).count(),
-            ));
-        }
-    }
-    if let Some(at) =
-        text.find("_parse_devinfo").and_then(|at| text[at..].find("payload:").map(|n| at + n + 8))
+    if let Some(at) = TEXTS.registration.find(bytes)
+        && let Some(body) = TEXTS.payload.find(&bytes[at..])
     {
-        found.push((at, text.len()));
+        found.push((at + body + TEXTS.payload.needle().len(), text.len()));
     }
     found.retain(|(start, end)| start < end);
     found.sort_unstable();
@@ -228,18 +250,19 @@ fn spans(text: &str) -> Vec<(usize, usize)> {
 
 /// The value behind the key that ends before the separator at `at`.
 fn keyed(text: &str, at: usize) -> Option<(usize, usize)> {
-    let before = text[..at].trim_end_matches([' ', '"', '\\', '\'']);
-    let name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    let start = before
-        .rfind(|c: char| !name(c))
-        .map_or(0, |n| n + before[n..].chars().next().map_or(1, char::len_utf8));
-    let key = &before[start..];
-    if !is_secret(key) {
+    let bytes = text.as_bytes();
+    let quote = |byte: &u8| matches!(byte, b' ' | b'"' | b'\\' | b'\'');
+    let name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let end = bytes[..at].iter().rposition(|byte| !quote(byte))? + 1;
+    if !may_end_key(bytes[end - 1]) {
         return None;
     }
-    let after = &text[at + 1..];
-    let blanks = after.len() - after.trim_start_matches([' ', '\\', '\t']).len();
-    let mut begin = at + 1 + blanks;
+    let start = bytes[..end].iter().rposition(|byte| !name(byte)).map_or(0, |n| n + 1);
+    if !is_secret(&bytes[start..end]) {
+        return None;
+    }
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\\' | b'\t');
+    let mut begin = at + 1 + bytes[at + 1..].iter().take_while(|byte| blank(byte)).count();
     let quote = text[begin..].chars().next().filter(|c| matches!(c, '"' | '\''));
     begin += usize::from(quote.is_some());
     let value = &text[begin..];
@@ -255,20 +278,29 @@ fn keyed(text: &str, at: usize) -> Option<(usize, usize)> {
     (length > 0 && !scheme).then_some((begin, begin + length))
 }
 
+/// Returns true for the last letters of [`KEYS`] and [`EXACT`]; most keys end in another one.
+const fn may_end_key(byte: u8) -> bool {
+    matches!(
+        byte.to_ascii_lowercase(),
+        b'd' | b'e' | b'k' | b'n' | b's' | b't' | b'w' | b'y' | b'_' | b'-'
+    )
+}
+
 /// Returns true when the value of a key is secret.
-fn is_secret(key: &str) -> bool {
+fn is_secret(key: &[u8]) -> bool {
     let ends = |key: &[u8], known: &str| {
         let from = key.len().checked_sub(known.len());
         from.is_some_and(|from| key[from..].eq_ignore_ascii_case(known.as_bytes()))
     };
-    if KEYS.iter().any(|known| ends(key.as_bytes(), known)) || EXACT.contains(&key) {
+    let exact = |known: &&str| known.as_bytes() == key;
+    if KEYS.iter().any(|known| ends(key, known)) || EXACT.iter().any(exact) {
         return true;
     }
     let split = |byte: &u8| matches!(byte, b'_' | b'-');
-    let joined: Vec<u8> = match key.bytes().any(|byte| split(&byte)) {
-        true => key.bytes().filter(|byte| !split(byte)).collect(),
-        false => return false,
-    };
+    if !key.iter().any(split) {
+        return false;
+    }
+    let joined: Vec<u8> = key.iter().copied().filter(|byte| !split(byte)).collect();
     KEYS.iter().any(|known| ends(&joined, known))
 }
 
@@ -299,6 +331,14 @@ mod tests {
             ("token_len: 4", "token_len: 4"),
         ] {
             assert_eq!(masker.apply(text), expected);
+        }
+    }
+
+    #[test]
+    fn every_key_passes_the_quick_look() {
+        for key in KEYS.iter().chain(EXACT) {
+            let last = key.as_bytes()[key.len() - 1];
+            assert!(may_end_key(last) && is_secret(key.as_bytes()), "{key}");
         }
     }
 

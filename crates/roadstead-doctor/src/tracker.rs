@@ -121,7 +121,7 @@ impl Memo {
 
 /// One device of one family.
 pub(crate) struct Tracker {
-    pub(crate) strong: BTreeMap<&'static str, u64>,
+    pub(crate) strong: Vec<&'static str>,
     pub(crate) weak: BTreeMap<&'static str, &'static str>,
     pub(crate) version: Option<String>,
     pub(crate) name: Option<String>,
@@ -139,7 +139,7 @@ pub(crate) struct Tracker {
 impl Tracker {
     pub(crate) fn new() -> Self {
         Self {
-            strong: BTreeMap::new(),
+            strong: Vec::new(),
             weak: BTreeMap::new(),
             version: None,
             name: None,
@@ -160,6 +160,18 @@ impl Tracker {
         !self.strong.is_empty() || self.weak.len() >= 2
     }
 
+    /// Notes a sign that proves an SDK.
+    pub(crate) fn prove(&mut self, sdk: &'static str) {
+        if !self.proved(sdk) {
+            self.strong.push(sdk);
+        }
+    }
+
+    /// Returns true when a sign proved this SDK.
+    pub(crate) fn proved(&self, sdk: &str) -> bool {
+        self.strong.contains(&sdk)
+    }
+
     /// Applies one sign.
     pub(crate) fn apply(&mut self, sign: &'static Sign, hit: &Hit<'_>) {
         self.last_line = hit.line.number;
@@ -169,7 +181,7 @@ impl Tracker {
         }
         for act in sign.acts {
             match act {
-                Act::Strong(sdk) => *self.strong.entry(sdk).or_default() += 1,
+                Act::Strong(sdk) => self.prove(sdk),
                 // Three are more than recognition needs.
                 Act::Weak(sdk) if self.weak.len() < 3 => {
                     self.weak.insert(sign.needle, sdk);

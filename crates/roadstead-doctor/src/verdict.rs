@@ -26,7 +26,8 @@ pub(crate) fn judge(mut files: Vec<FileNote>, slots: Vec<Slot>, masker: &Masker)
     let mut findings = Vec::new();
     let mut open = Vec::new();
     for slot in slots {
-        for (family, mut tracker) in slot.trackers {
+        let (file, tag) = (slot.file, slot.key.clone());
+        for (family, mut tracker) in slot.into_trackers() {
             if !tracker.recognised() {
                 continue;
             }
@@ -34,7 +35,7 @@ pub(crate) fn judge(mut files: Vec<FileNote>, slots: Vec<Slot>, masker: &Masker)
             let index = devices.len();
             let (vendor, sdk) = family.name(&tracker);
             let name = tracker.name.clone().filter(|name| !name.is_empty());
-            let key = if slot.key.is_empty() { name.unwrap_or_default() } else { slot.key.clone() };
+            let key = if tag.is_empty() { name.unwrap_or_default() } else { tag.clone() };
             let version = tracker.version.as_deref().map(clean);
             devices.push(Device {
                 vendor,
@@ -43,7 +44,7 @@ pub(crate) fn judge(mut files: Vec<FileNote>, slots: Vec<Slot>, masker: &Masker)
                 key: clean(&key),
                 boots: tracker.boots.max(1),
             });
-            let case = Case { tracker: &tracker, file: slot.file, device: index, clean: &clean };
+            let case = Case { tracker: &tracker, file, device: index, clean: &clean };
             let found = case.findings();
             let failed = found.iter().any(|finding| finding.severity == Severity::Error);
             if !failed && let Some(ending) = case.unfinished() {

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use memchr::{memchr_iter, memchr2};
 use serde_json::Value;
 
 /// Longest device key, bytes.
@@ -80,7 +81,9 @@ fn is_tag(tag: &str) -> bool {
 
 /// `name  | text`, as container tools print.
 fn piped(text: &str) -> Option<&str> {
-    let (name, _) = text.split_once("| ")?;
+    let bytes = text.as_bytes();
+    let bar = memchr_iter(b'|', bytes).find(|at| bytes.get(at + 1) == Some(&b' '))?;
+    let name = &text[..bar];
     let tag = name.trim_end();
     let plain = tag.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
     (tag.len() < name.len() && plain && tag.bytes().any(|b| b.is_ascii_alphabetic())).then_some(tag)
@@ -88,7 +91,10 @@ fn piped(text: &str) -> Option<&str> {
 
 /// `COM7: text`, `ttyUSB0> text`.
 fn port(text: &str) -> Option<&str> {
-    let end = text.find([':', '>'])?;
+    if !text.starts_with(['C', 't', '/', 'd']) {
+        return None;
+    }
+    let end = memchr2(b':', b'>', text.as_bytes())?;
     let tag = &text[..end];
     let is_port = ["COM", "tty", "/dev/tty", "dev", "device"].iter().any(|head| {
         tag.strip_prefix(head).is_some_and(|rest| {

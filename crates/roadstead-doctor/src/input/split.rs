@@ -4,7 +4,7 @@
 //! ASCII and so match in any ASCII-compatible encoding. Line numbers count line feeds.
 
 use encoding_rs::{Decoder, UTF_16BE, UTF_16LE};
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr3};
 
 use crate::limit::{BINARY_PROBE_BYTES, LINE_BYTES_MAX};
 
@@ -224,7 +224,7 @@ fn pieces(number: u64, line: &[u8], sink: &mut dyn FnMut(u64, &[u8])) {
 
 /// Returns true when a line needs cleaning before it can be matched.
 pub(super) fn is_dirty(line: &[u8]) -> bool {
-    memchr2(0x1b, 0, line).is_some() || memchr(b'\r', line).is_some()
+    memchr3(0x1b, 0, b'\r', line).is_some()
 }
 
 #[cfg(test)]

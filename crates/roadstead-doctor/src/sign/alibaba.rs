@@ -157,7 +157,7 @@ pub(super) static SIGNS: &[Sign] = &[
 
 /// Returns the SDK id.
 pub(super) fn sdk(tracker: &Tracker) -> &'static str {
-    let strong = |sdk| tracker.strong.contains_key(sdk);
+    let strong = |sdk| tracker.proved(sdk);
     let version = tracker.version.as_deref().unwrap_or_default();
     if strong(LINK4) || version.starts_with('4') {
         LINK4
@@ -179,7 +179,7 @@ fn version(tracker: &mut Tracker, hit: &Hit<'_>) {
         Some(b'3') => KIT3,
         _ => LIVING,
     };
-    *tracker.strong.entry(sdk).or_default() += 1;
+    tracker.prove(sdk);
     tracker.version = Some(version.to_owned());
 }
 
@@ -547,7 +547,7 @@ fn granted(tracker: &mut Tracker, hit: &Hit<'_>) {
 
 fn token(tracker: &mut Tracker, hit: &Hit<'_>) {
     tracker.start(S::TokenReport, hit.line);
-    *tracker.strong.entry(AOS).or_default() += 1;
+    tracker.prove(AOS);
     tracker.memo.token_quote = Some((hit.line.number, hit.line.text.chars().take(400).collect()));
     tracker.memo.token_ms = hit.line.time().map(|stamp| stamp.ms);
     tracker.memo.token_replied = false;
@@ -565,7 +565,7 @@ fn token_sent(tracker: &mut Tracker, hit: &Hit<'_>) {
 }
 
 fn token_reply(tracker: &mut Tracker, hit: &Hit<'_>) {
-    *tracker.strong.entry(AOS).or_default() += 1;
+    tracker.prove(AOS);
     tracker.memo.token_replied = true;
     tracker.done(S::TokenReply, hit.line);
     for code in

@@ -111,7 +111,7 @@ pub(super) static SIGNS: &[Sign] = &[
 /// Returns vendor and SDK.
 pub(super) fn name(tracker: &Tracker) -> (Option<&'static str>, Option<&'static str>) {
     let vendor = Some("huawei");
-    let strong = |sdk| tracker.strong.contains_key(sdk);
+    let strong = |sdk| tracker.proved(sdk);
     for sdk in [C, PYTHON, TINY, JAVA] {
         if strong(sdk) {
             return (vendor, Some(sdk));
@@ -136,7 +136,7 @@ fn certificate(tracker: &mut Tracker, hit: &Hit<'_>) {
 fn library(tracker: &mut Tracker, hit: &Hit<'_>) {
     let ours = ["ssl", "crypto", "paho", "boundscheck", "HW_MQTT"];
     if ours.iter().any(|part| hit.line.text.contains(part)) {
-        *tracker.strong.entry(C).or_default() += 1;
+        tracker.prove(C);
         tracker.fault("build.library_missing", hit.line);
     }
 }

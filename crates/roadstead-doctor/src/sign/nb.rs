@@ -38,7 +38,7 @@ pub(super) static SIGNS: &[Sign] = &[
 
 /// Returns the vendor: only its own commands show it.
 pub(super) fn vendor(tracker: &Tracker) -> Option<&'static str> {
-    tracker.strong.contains_key(PLATFORM).then_some("huawei")
+    tracker.proved(PLATFORM).then_some("huawei")
 }
 
 fn echo(tracker: &mut Tracker, _: &Hit<'_>) {

@@ -130,22 +130,26 @@ pub(super) static SIGNS: &[Sign] = &[
 
 /// Returns the SDK id with its version line.
 pub(super) fn sdk(tracker: &Tracker) -> &'static str {
-    let newer = tracker.strong.contains_key(V32)
+    let newer = tracker.proved(V32)
         || tracker.version.as_deref().is_some_and(|version| version.starts_with("3.2"));
     if newer { "tencent-iot-explorer-c-3.2" } else { "tencent-iot-explorer-c-3.1" }
 }
 
 /// `LVL|date|file.c|function(line): text`.
 fn record(tracker: &mut Tracker, hit: &Hit<'_>) {
-    let before = hit.line.text.get(..hit.at).unwrap_or_default();
-    let header = ["ERR|", "WRN|", "INF|", "DBG|"].iter().any(|level| before.contains(level));
-    if header && before.matches('|').count() >= 2 {
-        *tracker.strong.entry(SDK).or_default() += 1;
+    let before = hit.line.text.get(..hit.at).unwrap_or_default().as_bytes();
+    let level = |at: usize| {
+        let name = at.checked_sub(3).map_or(&before[..0], |from| &before[from..at]);
+        matches!(name, b"ERR" | b"WRN" | b"INF" | b"DBG")
+    };
+    let mut bars = memchr::memchr_iter(b'|', before);
+    if bars.any(level) && bars.next().is_some() {
+        tracker.prove(SDK);
     }
 }
 
 fn version(tracker: &mut Tracker, hit: &Hit<'_>) {
-    *tracker.strong.entry(SDK).or_default() += 1;
+    tracker.prove(SDK);
     tracker.version = Some(hit.word().to_owned()).filter(|version| !version.is_empty());
     if let Some((_, name)) = hit.rest().split_once("Device_Name:") {
         tracker.name = Some(super::word(name).to_owned());
@@ -395,7 +399,7 @@ fn connect_result(tracker: &mut Tracker, hit: &Hit<'_>) {
     if rest.ends_with("success") || rest.contains(" success") {
         let newer = line.text.contains("IOT_MQTT_Construct(13");
         if newer {
-            *tracker.strong.entry(V32).or_default() += 1;
+            tracker.prove(V32);
         }
         return tracker.session_up(line);
     }
