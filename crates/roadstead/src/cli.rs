@@ -40,6 +40,12 @@ pub(crate) enum Command {
     /// Certificate authorities whose devices may log in.
     #[command(subcommand)]
     Cert(cmd::cert::Cert),
+    /// Rules for the topics that devices may use.
+    #[command(subcommand)]
+    Policy(cmd::policy::Policy),
+    /// How devices with a trusted certificate register themselves.
+    #[command(subcommand)]
+    Template(cmd::template::Template),
     /// Devices: registered ones on a server, or a virtual one on this machine.
     #[command(subcommand)]
     Device(cmd::device::Device),
@@ -96,6 +102,8 @@ impl Command {
             Self::Import(command) => command.run(out),
             Self::Product(command) => command.run(out),
             Self::Cert(command) => command.run(out),
+            Self::Policy(command) => command.run(out),
+            Self::Template(command) => command.run(out),
             Self::Device(command) => command.run(out),
             Self::Group(command) => command.run(out),
             Self::Tag(command) => command.run(out),

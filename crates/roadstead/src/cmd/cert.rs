@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use super::cert_client::ClientCert;
 use super::{block_on, cell, fields};
 use crate::client::{Client, ServerArgs};
 use crate::failure::{Failure, Result};
@@ -41,6 +42,22 @@ pub(crate) enum Cert {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Says whether unknown devices of an authority register themselves, and by which template.
+    Provision {
+        /// Certificate id.
+        certificate: String,
+        /// Template id.
+        #[arg(required_unless_present = "off", conflicts_with = "off")]
+        template: Option<String>,
+        /// They do not any more.
+        #[arg(long)]
+        off: bool,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Certificates that devices showed, signed by a trusted authority.
+    #[command(subcommand)]
+    Client(ClientCert),
     /// Forgets an authority; its devices do not log in again.
     Delete {
         /// Certificate id.
@@ -54,6 +71,7 @@ impl Cert {
     pub(crate) fn run(self, out: &Out) -> Result<()> {
         block_on(async {
             match self {
+                Self::Client(command) => command.run(out).await,
                 Self::List { server } => list(out, &server).await,
                 Self::Show { certificate, server } => {
                     let client = Client::connect(&server).await?;
@@ -69,6 +87,11 @@ impl Cert {
                     let client = Client::connect(&server).await?;
                     let path = format!("{}/action", path(&certificate));
                     print(out, &client.post(&path, &[("action_id", "verify")], &body).await?)
+                }
+                Self::Provision { certificate, template, off, server } => {
+                    let body = json!({ "provision_enable": !off, "template_id": template });
+                    let client = Client::connect(&server).await?;
+                    print(out, &client.put(&path(&certificate), &body).await?)
                 }
                 Self::Delete { certificate, server } => {
                     let client = Client::connect(&server).await?;

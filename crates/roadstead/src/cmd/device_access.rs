@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::device::table;
 use super::{SecretArg, block_on, cell};
 use crate::client::{Client, ServerArgs};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::output::{Out, Table};
 
 /// Sub-commands of `device` beside the plain ones.
@@ -221,10 +221,24 @@ async fn groups(out: &Out, server: ServerArgs, device: String) -> Result<()> {
     })
 }
 
+/// Shows the search below the sentence, with a mark under the character that it names.
+fn point_at(failure: Failure, sql: &str) -> Failure {
+    let message = failure.message().trim_end_matches('.').to_owned();
+    let at = message.rsplit_once("at character ").and_then(|(_, at)| at.parse::<usize>().ok());
+    match at {
+        Some(at) if failure.code() == "search.syntax" => {
+            let mark = " ".repeat(at.saturating_sub(1));
+            Failure::new("search.syntax", format!("{message}:\n  {sql}\n  {mark}^"))
+        }
+        _ => failure,
+    }
+}
+
 async fn search(out: &Out, server: ServerArgs, condition: String) -> Result<()> {
     let client = Client::connect(&server).await?;
     let sql = format!("select * from device where {condition}");
-    let answer = client.post("/search/query-devices", &[], &json!({ "sql": sql })).await?;
+    let found = client.post("/search/query-devices", &[], &json!({ "sql": sql })).await;
+    let answer = found.map_err(|failure| point_at(failure, &sql))?;
     out.answer(&answer, |out| {
         let devices = answer["devices"].as_array().map(Vec::as_slice).unwrap_or_default();
         let mut text = table(out, devices, "No device is like that.");

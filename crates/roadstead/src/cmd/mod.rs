@@ -5,6 +5,7 @@ pub(crate) mod app;
 pub(crate) mod attempt;
 pub(crate) mod binding;
 pub(crate) mod cert;
+pub(crate) mod cert_client;
 pub(crate) mod command;
 pub(crate) mod config;
 pub(crate) mod demo;
@@ -18,12 +19,14 @@ pub(crate) mod group;
 pub(crate) mod import;
 pub(crate) mod lab;
 pub(crate) mod message;
+pub(crate) mod policy;
 pub(crate) mod product;
 pub(crate) mod product_file;
 pub(crate) mod runlog;
 pub(crate) mod shadow;
 pub(crate) mod space;
 pub(crate) mod tag;
+pub(crate) mod template;
 pub(crate) mod trace;
 pub(crate) mod up;
 pub(crate) mod user;
@@ -65,6 +68,15 @@ fn runtime(name: &str, threads: usize) -> std::io::Result<Runtime> {
 
 /// Wait for background work after the end.
 const SHUTDOWN_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Reads a JSON document from a file.
+fn read_json(path: &std::path::Path) -> Result<Value> {
+    let text = std::fs::read(path).map_err(|error| Failure::file("Reading", path, &error))?;
+    serde_json::from_slice(&text).map_err(|error| {
+        let message = format!("`{}` is not a JSON document: {error}.", path.display());
+        Failure::new("import.bad_model", message)
+    })
+}
 
 /// Ends at SIGTERM or SIGINT.
 async fn stop_signal() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use super::{SecretArg, block_on, cell, fields};
+use super::{SecretArg, block_on, cell, fields, read_json};
 use crate::client::{Client, ServerArgs};
 use crate::failure::{Failure, Result};
 use crate::output::{Out, Table};
@@ -210,7 +210,7 @@ fn model_table(out: &Out, services: &Value) -> String {
 }
 
 async fn create(out: &Out, server: ServerArgs, new: NewProduct) -> Result<()> {
-    let model = new.model.as_deref().map(read_model).transpose()?;
+    let model = new.model.as_deref().map(read_json).transpose()?;
     let client = Client::connect(&server).await?;
     let mut body = json!({
         "product_id": new.product,
@@ -250,14 +250,6 @@ async fn export_model(out: &Out, server: ServerArgs, product: String) -> Result<
     let product = client.get(&path(&product), &[]).await?;
     let model = json!({ "service_capabilities": product["service_capabilities"] });
     out.answer(&model, |_| format!("{model:#}\n"))
-}
-
-fn read_model(path: &std::path::Path) -> Result<Value> {
-    let text = std::fs::read(path).map_err(|error| Failure::file("Reading", path, &error))?;
-    serde_json::from_slice(&text).map_err(|error| {
-        let message = format!("`{}` is not a JSON document: {error}.", path.display());
-        Failure::new("import.bad_model", message)
-    })
 }
 
 fn path(product: &str) -> String {

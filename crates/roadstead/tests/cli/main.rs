@@ -65,6 +65,11 @@ fn groups_tags_and_gateways_against_a_running_server() {
 }
 
 #[test]
+fn policies_templates_and_certificates_against_a_running_server() {
+    golden("trust");
+}
+
+#[test]
 fn a_closed_pipe_ends_quietly() {
     use std::process::{Command, Stdio};
 

@@ -10,7 +10,7 @@ pub(crate) fn normalise(text: &str, folder: &Path) -> String {
     let text = replace(&text, "127.0.0.1:", digits, "127.0.0.1:[PORT]");
     let text = replace_word(&text, is_date, "[DATE]");
     let text = replace_word(&text, is_mark, "#[TRACE]");
-    let text = replace_word(&text, |word| word.len() == 32 && is_hex(word), "[ID]");
+    let text = replace_word(&text, |word| matches!(word.len(), 24 | 32) && is_hex(word), "[ID]");
     ago(&text).lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 

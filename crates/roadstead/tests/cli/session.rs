@@ -7,6 +7,8 @@
 //! | what stderr gets
 //! = 0
 //! ```
+//!
+//! `[ID]` in a command is the first id that the command before it printed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,12 +26,12 @@ pub(crate) fn run(file: &Path, fixtures: &Path) {
     }
     let lines = || expected.lines().filter(|line| line.starts_with(['#', '$']));
     let server = lines().any(|line| line == "# server").then(|| Server::start(&folder.0));
-    let mut actual = String::new();
+    let (mut actual, mut id) = (String::new(), String::new());
     for line in lines() {
         actual.push_str(line);
         actual.push('\n');
         if let Some(command) = line.strip_prefix("$ roadstead") {
-            actual.push_str(&perform(command, &folder.0));
+            actual.push_str(&perform(&command.replace("[ID]", &id), &folder.0, &mut id));
             actual.push('\n');
         }
     }
@@ -49,8 +51,13 @@ pub(crate) fn run(file: &Path, fixtures: &Path) {
 }
 
 /// Runs one command and returns its output in the form of the file.
-fn perform(command: &str, folder: &Path) -> String {
+fn perform(command: &str, folder: &Path, id: &mut String) -> String {
     let output = roadstead(folder).args(words(command)).output().expect("roadstead");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let is_id = |word: &&str| word.len() >= 24 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    if let Some(found) = text.split(|c: char| !c.is_ascii_alphanumeric()).find(is_id) {
+        *id = found.to_owned();
+    }
     let stdout = normalise(&String::from_utf8_lossy(&output.stdout), folder);
     let stderr = normalise(&String::from_utf8_lossy(&output.stderr), folder);
     let stderr: String =
