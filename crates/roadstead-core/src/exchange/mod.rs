@@ -152,6 +152,15 @@ pub enum SubDevices {
     Describe,
     /// It lets a device in that has a proof of its own.
     Enter(SubDeviceProof),
+    /// A device behind it wants another secret.
+    ResetSecret {
+        /// Which.
+        device: SubDevice,
+        /// What it has now, as its proof.
+        old: TokenText,
+        /// What it wants.
+        new: TokenText,
+    },
 }
 
 /// A sub-device by the vendor's names.
@@ -323,7 +332,8 @@ pub enum Downlink {
     LogLevel(u8),
     /// New remote configuration.
     Config(Value),
-    /// To a gateway: these were attached or detached.
+    /// To a gateway: these were attached or detached. To a connection that lets devices in: these
+    /// may no longer be connected.
     SubDevicesChanged {
         /// Attached or detached.
         attached: bool,
@@ -365,6 +375,7 @@ impl Uplink {
             Self::SubDevices(SubDevices::Delete(_)) => "sub_delete",
             Self::SubDevices(SubDevices::Describe) => "sub_describe",
             Self::SubDevices(SubDevices::Enter(_)) => "sub_enter",
+            Self::SubDevices(SubDevices::ResetSecret { .. }) => "sub_reset_secret",
             Self::Ignored { .. } => "ignored",
             Self::Malformed { .. } => "malformed",
         }

@@ -14,11 +14,11 @@ use roadstead_core::limit::{PAGE_ITEMS_MAX, SUB_DEVICES_MAX};
 use roadstead_core::port::{DeviceFilter, Page, PresenceChange};
 use roadstead_core::session::{Epoch, Presence};
 use roadstead_core::trace::{Entry, Hop};
-use roadstead_core::{Code, DeviceId, Timestamp};
+use roadstead_core::{Code, DeviceId, Secret, Timestamp};
 use roadstead_dialects::cloud::Account;
 
 use super::gateway::Results;
-use super::{Error, NewDevice, Platform};
+use super::{Error, NewDevice, Platform, Rank};
 
 /// Transport of a device that came in through a bridge.
 pub(super) const BRIDGE: &str = "bridge";
@@ -202,6 +202,24 @@ impl Platform {
         Ok(())
     }
 
+    /// Gives a device behind a bridge or gateway another secret; it proves itself by its old one.
+    pub(super) async fn reset_sub_secret(
+        &self,
+        bridge: &Account,
+        device: &SubDevice,
+        old: &Secret,
+        new: Secret,
+    ) -> Result<(), Code> {
+        let sub = self.sub_account_of(bridge, device).await?.device;
+        let rank = match (sub.secret.as_ref(), sub.access.secondary_secret.as_ref()) {
+            (Some(known), _) if known == old => Rank::Primary,
+            (_, Some(known)) if known == old => Rank::Secondary,
+            (_, _) => return Err("auth.bad_password"),
+        };
+        let reset = self.reset_secret(&sub.space, &sub.id, Some(new), rank, false).await;
+        reset.map(drop).map_err(|error| code_of(&error))
+    }
+
     /// True while a device is on line through this bridge.
     pub(super) async fn is_behind_bridge(&self, bridge: &Account, device: &DeviceId) -> bool {
         let presence = self.store.presence(device).await;
@@ -213,7 +231,7 @@ impl Platform {
     }
 }
 
-fn facts_with(device: &Device, presence: &Presence) -> SubDeviceFacts {
+pub(super) fn facts_with(device: &Device, presence: &Presence) -> SubDeviceFacts {
     SubDeviceFacts {
         device: SubDevice { product: device.product.as_str().into(), node: device.node.clone() },
         id: device.id.as_str().into(),

@@ -9,7 +9,7 @@ use roadstead_core::exchange::Downlink;
 use roadstead_core::limit::{COMMAND_DEADLINE, COMMAND_DEADLINE_MAX};
 use roadstead_core::port::StoreError;
 use roadstead_core::trace::{Entry, Hop};
-use roadstead_core::{DeviceId, Map, SpaceId, Value};
+use roadstead_core::{DeviceId, Map, SpaceId, Tick, Value};
 use roadstead_dialects::cloud::Account;
 use tokio::sync::oneshot;
 
@@ -37,6 +37,32 @@ impl Platform {
         request: Downlink,
         deadline: Option<Duration>,
     ) -> Result<Outcome, CommandError> {
+        let sent = self.hand_over(space, device, request, deadline).await?;
+        self.settle(sent).await
+    }
+
+    /// Sends something that nobody waits for. What is sent by one caller one after the other
+    /// arrives in that order; the trace has the results.
+    pub(super) async fn post(
+        self: &Arc<Self>,
+        space: &SpaceId,
+        device: &DeviceId,
+        request: Downlink,
+    ) {
+        if let Ok(sent) = self.hand_over(space, device, request, None).await {
+            let platform = self.clone();
+            tokio::spawn(async move { drop(platform.settle(sent).await) });
+        }
+    }
+
+    /// Hands a request to the live connection.
+    async fn hand_over(
+        &self,
+        space: &SpaceId,
+        device: &DeviceId,
+        request: Downlink,
+        deadline: Option<Duration>,
+    ) -> Result<Sent, CommandError> {
         let account = self.account_in(space, device).await?;
         let asked = deadline.or(request.deadline()).unwrap_or(COMMAND_DEADLINE);
         let deadline = asked.min(COMMAND_DEADLINE_MAX);
@@ -45,11 +71,8 @@ impl Platform {
         let shown = show(&request);
         let shown = format!("{}{mark}", cut(&shown));
         let started = self.clock.tick();
-        let result = match self.checked_link(&account, &request).await {
-            Ok(link) => {
-                self.note(device, Entry::new(self.clock.now(), Hop::Down, what, "ok", &shown));
-                order(link.as_ref(), account, request, deadline).await
-            }
+        let link = match self.checked_link(&account, &request).await {
+            Ok(link) => link,
             Err(error) => {
                 let now = self.clock.now();
                 let text = format!("{error}: {shown}");
@@ -57,6 +80,18 @@ impl Platform {
                 self.observer.count(what, error.code());
                 return Err(error);
             }
+        };
+        self.note(device, Entry::new(self.clock.now(), Hop::Down, what, "ok", &shown));
+        let answer = order(link.as_ref(), account, request, deadline);
+        Ok(Sent { device: device.clone(), what, mark, started, deadline, answer })
+    }
+
+    /// Waits for the result of a request and notes it.
+    async fn settle(&self, sent: Sent) -> Result<Outcome, CommandError> {
+        let Sent { device, what, mark, started, deadline, answer } = sent;
+        let result = match answer {
+            Ok(answer) => wait(answer, deadline).await,
+            Err(error) => Err(error),
         };
         let spent = self.clock.tick().since(started).as_millis();
         let (hop, code, text) = match &result {
@@ -68,7 +103,7 @@ impl Platform {
             Err(error) => (Hop::Cloud, error.code(), format!("{what}: {error}, {spent} ms")),
         };
         let text = format!("{text}{mark}");
-        self.note(device, Entry::new(self.clock.now(), hop, "result", code, &text));
+        self.note(&device, Entry::new(self.clock.now(), hop, "result", code, &text));
         self.observer.count(what, code);
         result
     }
@@ -167,24 +202,41 @@ impl Platform {
     }
 }
 
-/// Hands a request over and waits.
-async fn order(
+type Waiting = oneshot::Receiver<Result<Outcome, CommandError>>;
+
+/// A request that was handed over.
+struct Sent {
+    device: DeviceId,
+    what: &'static str,
+    mark: String,
+    started: Tick,
+    deadline: Duration,
+    answer: Result<Waiting, CommandError>,
+}
+
+/// Puts a request into the mailbox of a connection.
+pub(super) fn order(
     link: &dyn Link,
     account: Account,
     request: Downlink,
     deadline: Duration,
-) -> Result<Outcome, CommandError> {
-    let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+) -> Result<Waiting, CommandError> {
+    let deadline_ms = millis(deadline);
     let (result, answer) = oneshot::channel();
     let order = Order::Downlink { account, request, deadline_ms, result, acked: None };
-    if link.send(order).is_err() {
-        return Err(CommandError::Busy);
-    }
+    link.send(order).map(|()| answer).map_err(|_| CommandError::Busy)
+}
+
+async fn wait(answer: Waiting, deadline: Duration) -> Result<Outcome, CommandError> {
     match tokio::time::timeout(deadline, answer).await {
         Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(CommandError::Lost),
-        Err(_) => Err(CommandError::Timeout(deadline_ms)),
+        Err(_) => Err(CommandError::Timeout(millis(deadline))),
     }
+}
+
+fn millis(deadline: Duration) -> u64 {
+    u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn read_waiting(kind: &str) -> Option<Downlink> {

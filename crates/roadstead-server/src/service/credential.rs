@@ -40,7 +40,7 @@ impl Platform {
         let what = if frozen { "freeze" } else { "thaw" };
         let device = self.change_device(id, patch, what).await?;
         if frozen {
-            self.revoke(id);
+            self.expel(space, id).await;
         }
         Ok(device)
     }
@@ -74,7 +74,7 @@ impl Platform {
         };
         self.change_device(id, patch, "reset_secret").await?;
         if disconnect {
-            self.revoke(id);
+            self.expel(space, id).await;
         }
         Ok(secret)
     }
@@ -103,7 +103,7 @@ impl Platform {
         };
         let device = self.change_device(id, patch, "set_fingerprint").await?;
         if disconnect {
-            self.revoke(id);
+            self.expel(space, id).await;
         }
         Ok(device)
     }
@@ -121,7 +121,7 @@ impl Platform {
         self.device_in(space, id).await?;
         let patch = DevicePatch { activated_at: Some(None), ..DevicePatch::default() };
         let device = self.change_device(id, patch, "reset_registration").await?;
-        self.revoke(id);
+        self.expel(space, id).await;
         Ok(device)
     }
 

@@ -247,12 +247,14 @@ impl Platform {
     /// `device.unknown`, `device.has_children`.
     pub async fn delete_device(&self, space: &SpaceId, id: &DeviceId) -> Result<(), Error> {
         self.device_in(space, id).await?;
+        let presence = self.store.presence(id).await?;
         match self.store.delete_device(id).await {
             Err(StoreError::InUse(_)) => return Err(Error::HasChildren(id.as_str().into())),
             outcome => outcome?,
         }
         self.forget_device(id).await;
         self.revoke(id);
+        self.kick(space, id, presence).await;
         Ok(())
     }
 

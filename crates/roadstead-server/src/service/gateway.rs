@@ -67,6 +67,10 @@ impl Platform {
                 let result = self.enter_sub(gateway, epoch, &proof, &mut online, now).await;
                 vec![(sub, result)]
             }
+            SubDevices::ResetSecret { device, old, new } => {
+                let result = self.reset_sub_secret(gateway, &device, &old.0, new.0).await;
+                vec![(device, result)]
+            }
             SubDevices::List => match self.attached_subs(gateway).await {
                 Ok(subs) => subs.into_iter().map(|sub| (sub, Ok(()))).collect(),
                 Err(code) => {

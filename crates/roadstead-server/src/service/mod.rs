@@ -22,6 +22,7 @@ mod import;
 mod login;
 mod model;
 pub mod model_file;
+mod notice;
 mod outbox;
 mod password;
 mod policy;

@@ -16,7 +16,7 @@ use roadstead_core::exchange::{
     Answer, NewSubDevice, SubDevice, SubDeviceFacts, SubDevices, Uplink,
 };
 use roadstead_core::limit::VALUE_DEPTH_MAX;
-use roadstead_core::{Code, Map, Value};
+use roadstead_core::{Code, Map, Secret, Value};
 use serde::{Deserialize, Serialize};
 
 use super::event::{Event, event, object_of};
@@ -391,14 +391,48 @@ pub(super) fn bridge_proof(payload: &[u8]) -> Result<Map<String, Value>, Box<Hea
     ]))
 }
 
-#[derive(Serialize)]
-struct Verdict {
-    result_code: i32,
-    result_desc: Box<str>,
+#[derive(Deserialize)]
+struct Reset<'a> {
+    #[serde(borrow)]
+    old_secret: Cow<'a, str>,
+    #[serde(borrow)]
+    new_secret: Cow<'a, str>,
 }
 
-/// Writes `login/response` or `logout/response` of a device behind a bridge.
-pub(super) fn bridge_reply(topic: &Topic<'_>, answer: &Answer) -> Message {
+/// Returns the old and the new secret of a device behind a bridge.
+pub(super) fn bridge_reset(payload: &[u8]) -> Result<(Secret, Secret), Box<Heard>> {
+    let reset =
+        serde_json::from_slice::<Reset<'_>>(payload).map_err(|e| Box::new(unreadable(&e)))?;
+    Ok((Secret::from(&*reset.old_secret), Secret::from(&*reset.new_secret)))
+}
+
+#[derive(Serialize)]
+struct Verdict<'a> {
+    result_code: i32,
+    result_desc: Box<str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paras: Option<NewSecret<'a>>,
+}
+
+#[derive(Serialize)]
+struct NewSecret<'a> {
+    new_secret: &'a str,
+}
+
+/// Writes `disconnect`: the device behind the bridge may no longer be connected. What is in it is
+/// UNVERIFIED; the SDKs look at the topic.
+pub(super) fn bridge_disconnect(bridge: &str, device: &str) -> Message {
+    let topic = Topic::Bridged { bridge, device, leaf: Leaf::Disconnect };
+    message(&topic, &Map::<String, Value>::new())
+}
+
+/// Writes `login/response`, `logout/response` or `reset_secret/response` of a device behind a
+/// bridge; the last one repeats the new secret when it is taken.
+pub(super) fn bridge_reply(
+    topic: &Topic<'_>,
+    answer: &Answer,
+    new_secret: Option<&Secret>,
+) -> Message {
     let refused = match answer {
         Answer::SubDevices(results) => results.iter().find_map(|(_, result)| result.err()),
         Answer::Refused { code, .. } | Answer::Partly { code, .. } => Some(*code),
@@ -411,5 +445,7 @@ pub(super) fn bridge_reply(topic: &Topic<'_>, answer: &Answer) -> Message {
         | Answer::Described(_) => None,
     };
     let result_desc = refused.unwrap_or("success").into();
-    message(topic, &Verdict { result_code: i32::from(refused.is_some()), result_desc })
+    let new_secret = new_secret.filter(|_| refused.is_none()).and_then(Secret::expose_text);
+    let paras = new_secret.map(|new_secret| NewSecret { new_secret });
+    message(topic, &Verdict { result_code: i32::from(refused.is_some()), result_desc, paras })
 }

@@ -13,8 +13,10 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use roadstead_core::command::CommandError;
-use roadstead_core::exchange::{Answer, Downlink, SubDevice, SubDeviceProof, SubDevices, Uplink};
-use roadstead_core::{RequestId, Timestamp};
+use roadstead_core::exchange::{
+    Answer, Downlink, SubDevice, SubDeviceProof, SubDevices, TokenText, Uplink,
+};
+use roadstead_core::{RequestId, Secret, Timestamp};
 
 use super::channel::Use;
 use super::message::{malformed, noted};
@@ -39,13 +41,23 @@ pub(super) struct HuaweiSession {
     /// The authority of the client certificate, for provisioning policies.
     authority: Option<Box<str>>,
     queries: Vec<(RequestId, Box<str>)>,
+    /// New secrets of devices behind the bridge that are being kept, by request id.
+    resets: Vec<(Box<str>, Secret)>,
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is not named is not for devices")]
 impl HuaweiSession {
     /// Opens the session of `own`.
     pub(super) fn new(settings: Arc<Settings>, own: Account, role: Role, connection: u64) -> Self {
-        Self { settings, own, role, connection, authority: None, queries: Vec::new() }
+        Self {
+            settings,
+            own,
+            role,
+            connection,
+            authority: None,
+            queries: Vec::new(),
+            resets: Vec::new(),
+        }
     }
 
     /// Notes the authority of the client certificate.
@@ -65,6 +77,21 @@ impl HuaweiSession {
     fn take_query(&mut self, id: Option<RequestId>) -> Option<Box<str>> {
         let at = self.queries.iter().position(|(query, _)| Some(*query) == id)?;
         Some(self.queries.swap_remove(at).1)
+    }
+
+    /// Remembers the new secret of a request, because its answer repeats it.
+    fn note_reset(&mut self, rid: &str, payload: &[u8]) {
+        if let Ok((_, new)) = child::bridge_reset(payload) {
+            if self.resets.len() >= QUERIES_MAX {
+                self.resets.remove(0);
+            }
+            self.resets.push((rid.into(), new));
+        }
+    }
+
+    fn take_reset(&mut self, rid: &str) -> Option<Secret> {
+        let at = self.resets.iter().position(|(known, _)| **known == *rid)?;
+        Some(self.resets.remove(at).1)
     }
 
     fn own_route(&self, leaf: Leaf<'_>) -> Route {
@@ -110,10 +137,14 @@ impl HuaweiSession {
                 let said = SubDevices::Offline(Vec::from([sub]));
                 heard(Uplink::SubDevices(said), Kind::BridgeLogout, &[rid, device])
             }
-            Leaf::ResetSecret(rid) => {
-                let refused = malformed("command.unsupported", "secrets are reset by the API");
-                heard(refused, Kind::ResetSecret, &[rid, device])
-            }
+            Leaf::ResetSecret(rid) => match child::bridge_reset(payload) {
+                Ok((old, new)) => {
+                    let (old, new) = (TokenText(old), TokenText(new));
+                    let said = SubDevices::ResetSecret { device: sub, old, new };
+                    heard(Uplink::SubDevices(said), Kind::ResetSecret, &[rid, device])
+                }
+                Err(heard) => *heard,
+            },
             _ => child::batch_error(scene, payload, false),
         }
     }
@@ -225,6 +256,9 @@ impl Session for HuaweiSession {
             }
             Some(_) | None => None,
         };
+        if let Some(Topic::Bridged { leaf: Leaf::ResetSecret(rid), .. }) = Topic::parse(name) {
+            self.note_reset(rid, payload);
+        }
         let settings = &*self.settings.clone();
         let scene = Scene {
             own: &self.own,
@@ -262,6 +296,9 @@ impl Session for HuaweiSession {
         out: &mut Vec<Message>,
     ) {
         let Some(kind) = Kind::parse(reply.kind) else { return };
+        let [first, second, third] = texts(&reply.token);
+        let is_reset = kind == Kind::ResetSecret;
+        let new_secret = if is_reset { self.take_reset(first) } else { None };
         let scene = Scene {
             own: &self.own,
             account,
@@ -270,7 +307,6 @@ impl Session for HuaweiSession {
             connection: self.connection,
             now,
         };
-        let [first, second, third] = texts(&reply.token);
         let bridged = |leaf| Topic::Bridged { bridge: self.own_id(), device: second, leaf };
         let message = match kind {
             Kind::Shadow => shadow::reply(&scene, first, second, answer),
@@ -282,13 +318,14 @@ impl Session for HuaweiSession {
             Kind::FileUrl => Some(event::file_url(&scene, first, second, third)),
             Kind::Bootstrap => Some(bootstrap::reply(&scene, self.authority.as_deref(), first)),
             Kind::BridgeLogin => {
-                Some(child::bridge_reply(&bridged(Leaf::LoginResponse(first)), answer))
+                Some(child::bridge_reply(&bridged(Leaf::LoginResponse(first)), answer, None))
             }
             Kind::BridgeLogout => {
-                Some(child::bridge_reply(&bridged(Leaf::LogoutResponse(first)), answer))
+                Some(child::bridge_reply(&bridged(Leaf::LogoutResponse(first)), answer, None))
             }
             Kind::ResetSecret => {
-                Some(child::bridge_reply(&bridged(Leaf::ResetSecretResponse(first)), answer))
+                let topic = bridged(Leaf::ResetSecretResponse(first));
+                Some(child::bridge_reply(&topic, answer, new_secret.as_ref()))
             }
         };
         out.extend(message);
@@ -333,6 +370,14 @@ impl Session for HuaweiSession {
                 channel::downlink(&scene, channel, payload, envelope.as_deref())?
             }
             Downlink::LogLevel(level) => event::log_level(&scene, *level),
+            Downlink::SubDevicesChanged { attached, devices, .. } if self.role == Role::Bridge => {
+                if *attached {
+                    return Err(CommandError::Unsupported("a bridge brings its devices itself"));
+                }
+                let gone = devices.iter().filter_map(SubDevice::id);
+                out.extend(gone.map(|device| child::bridge_disconnect(self.own_id(), device)));
+                return Ok(());
+            }
             Downlink::SubDevicesChanged { attached, devices: _, facts } => {
                 child::notify(&scene, "", *attached, facts, out);
                 return Ok(());

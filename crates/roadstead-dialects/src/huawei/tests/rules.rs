@@ -460,6 +460,41 @@ fn a_bridge_brings_devices_by_their_own_proof() {
         wire.hear_bytes("$oc/bridges/bridge01/devices/d1/sys/logout/request_id=8", &Bytes::new());
     let said = SubDevices::Offline(vec![SubDevice::of_id("d1")]);
     assert_eq!(heard[0].1.uplink, Uplink::SubDevices(said));
+    // Another secret: the old one is the proof, the answer repeats the new one.
+    let topic = "$oc/bridges/bridge01/devices/d1/sys/reset_secret/request_id=9";
+    let reset = Bytes::from_static(br#"{"old_secret":"old-secret-1","new_secret":"new-secret-1"}"#);
+    let heard = wire.hear_bytes(topic, &reset);
+    let Uplink::SubDevices(SubDevices::ResetSecret { device, old, new }) = &heard[0].1.uplink
+    else {
+        panic!("{heard:?}", heard = heard[0].1)
+    };
+    let texts = [&old.0, &new.0].map(|secret| secret.expose_text());
+    assert_eq!((device.id(), texts), (Some("d1"), [Some("old-secret-1"), Some("new-secret-1")]));
+    assert!(!std::format!("{:?}", heard[0].1).contains("secret-1"), "secrets do not print");
+    let taken = Answer::SubDevices(vec![(device.clone(), Ok(()))]);
+    let out = wire.answer(&heard[0].1, &taken);
+    let expected = "$oc/bridges/bridge01/devices/d1/sys/reset_secret/response/request_id=9";
+    assert_eq!(&*out[0].topic, expected);
+    let told = body(&out[0]);
+    assert_eq!(
+        (&told["result_code"], &told["paras"]["new_secret"]),
+        (&json!(0), &json!("new-secret-1"))
+    );
+    let heard = wire.hear_bytes(topic, &reset);
+    let refused = Answer::SubDevices(vec![(SubDevice::of_id("d1"), Err("auth.bad_password"))]);
+    let told = body(&wire.answer(&heard[0].1, &refused)[0]);
+    assert_eq!((&told["result_code"], told.get("paras")), (&json!(1), None));
+    let broken = wire.hear_bytes(topic, &Bytes::from_static(b"{}"));
+    assert_eq!(code(&broken[0].1), "payload.malformed");
+    // The platform kicks a device.
+    let gone = Downlink::SubDevicesChanged {
+        attached: false,
+        devices: vec![SubDevice::of_id("d1")],
+        facts: vec![],
+    };
+    let (_, message) = wire.ask(&gone).expect("sent");
+    assert_eq!(&*message.topic, "$oc/bridges/bridge01/devices/d1/sys/disconnect");
+    let topic = "$oc/bridges/bridge01/devices/d1/sys/login/request_id=7";
     // Only a bridge has these topics, and only its own.
     let device = Wire::new(json!({}), Model::default());
     assert_eq!(device.session.publish_route(topic), Route::Denied);

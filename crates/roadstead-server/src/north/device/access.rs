@@ -226,7 +226,7 @@ async fn change_gateway(
     Body(body): Body<GatewayChange>,
 ) -> Result<Json<Empty>, Failure> {
     let (device, gateway) = (id.as_str().into(), body.gateway_id.as_str().into());
-    platform.change_gateway(&caller.space, &device, &gateway).await?;
+    platform.move_device(&caller.space, &device, &gateway).await?;
     Ok(Json(Empty {}))
 }
 

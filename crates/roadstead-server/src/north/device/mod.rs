@@ -351,7 +351,7 @@ async fn create_device(
         },
         desired: desired.map(|wish| (wish.service_id, wish.desired)).collect(),
     };
-    let device = platform.create_device(&space.id, new).await?;
+    let device = platform.add_device(&space.id, new).await?;
     let shown = show(&platform, &space, device.id.as_str(), caller.role).await?;
     Ok((StatusCode::CREATED, shown))
 }
@@ -437,7 +437,7 @@ async fn delete_device(
     Extension(caller): Extension<Caller>,
     Id(id): Id,
 ) -> Result<StatusCode, Failure> {
-    platform.delete_device(&caller.space, &id.as_str().into()).await?;
+    platform.remove_device(&caller.space, &id.as_str().into()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

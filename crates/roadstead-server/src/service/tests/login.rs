@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use roadstead_core::DeviceId;
 use roadstead_core::session::Ending;
-use roadstead_dialects::cloud::Refusal;
+use roadstead_dialects::cloud::{Hello, Refusal, Tls};
 use serde_json::json;
 
 use super::{LAMP, NODE, PASSWORD, PRODUCT, USER, World, peer};
 use crate::service::State;
+use crate::service::login::RETRY_LIFE;
 use crate::shell::Services as _;
 
 #[tokio::test]
@@ -138,4 +139,41 @@ async fn a_broken_handshake_is_traced_to_the_device_it_named() {
     assert_eq!(world.trace(LAMP).await[1..], ["handshake auth.psk_mismatch"]);
     let nodes: Vec<_> = world.platform.strangers(9).into_iter().map(|s| s.node).collect();
     assert_eq!(nodes, [None, Some("NOBODY".into())]);
+}
+
+/// One library repeats a refused log-in in MQTT 3.1 by itself (Huawei T5): the same answer, and
+/// nothing is counted or written a second time.
+#[tokio::test]
+async fn a_refused_log_in_repeated_in_mqtt_31_counts_once() {
+    let world = World::new().await;
+    let wrong = PASSWORD.replace('f', "0");
+    let refuse = async |level| {
+        let hello = Hello {
+            level,
+            client_id: "L4WG9V9M2MTEST2",
+            user: Some(USER),
+            password: Some(wrong.as_bytes()),
+            keep_alive_s: 120,
+            tls: &Tls::None,
+        };
+        let refused = world.platform.login(hello, &peer()).await.map(drop).expect_err("refused");
+        // Beyond the gap between two written refusals.
+        world.platform.clock.advance(Duration::from_secs(2));
+        (refused.0.code, refused.1, refused.0.is_retry)
+    };
+    let written = async || {
+        let trace = world.trace(LAMP).await;
+        trace.iter().filter(|entry| *entry == "login auth.bad_password").count()
+    };
+    let (first, retry) = (("auth.bad_password", 4, false), ("auth.bad_password", 4, true));
+    assert_eq!((refuse(4).await, refuse(3).await), (first, retry));
+    assert_eq!(written().await, 1);
+    // One repetition belongs to one refusal; a device that speaks only 3.1 counts every time.
+    assert_eq!((refuse(3).await, refuse(3).await), (first, first));
+    assert_eq!(written().await, 3);
+    // Later it is no repetition any more.
+    assert_eq!(refuse(4).await, first);
+    world.platform.clock.advance(RETRY_LIFE);
+    assert_eq!(refuse(3).await, first);
+    assert_eq!(written().await, 5);
 }

@@ -1,9 +1,12 @@
 //! The platform on the memory store, spoken to in a real dialect: what the device gets, what the
 //! trace says, how the attempt ends.
 
+mod admission;
 mod api;
 mod binding;
+mod child;
 mod gateway;
+mod huawei;
 mod import;
 mod login;
 mod outbox;
@@ -101,7 +104,11 @@ impl World {
     }
 
     pub(super) async fn with(change: impl FnOnce(&mut NewProduct)) -> Self {
-        let config = Arc::new(Config::default());
+        Self::with_config(Config::default(), change).await
+    }
+
+    pub(super) async fn with_config(config: Config, change: impl FnOnce(&mut NewProduct)) -> Self {
+        let config = Arc::new(config);
         let counter = AtomicU64::new(1);
         let random = Random::from_fn(move |bytes| {
             let n = counter.fetch_add(1, Ordering::Relaxed).to_be_bytes();

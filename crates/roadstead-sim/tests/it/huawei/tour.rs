@@ -69,6 +69,7 @@ async fn tour(way: Way) {
     clock_and_log(&platform, &mut device).await;
     let children = add_children(&platform, &mut device).await;
     children_live(&platform, &mut device, &children).await;
+    children_of_the_api(&platform, &mut device).await;
     device.leave().await;
     // The state of children is what their gateway said last (§8.1).
     assert_eq!(show(&platform, DEVICE).await["status"], "OFFLINE");
@@ -306,4 +307,20 @@ async fn children_live(platform: &Platform, device: &mut Device, ids: &[String; 
         json!([{"device_id": ids[1], "status": "OFFLINE"}]),
         "{answer}"
     );
+}
+
+/// What the API adds and deletes behind the gateway is told to it.
+async fn children_of_the_api(platform: &Platform, device: &mut Device) {
+    let child = json!({"product_id": PRODUCT, "node_id": "c4", "gateway_id": DEVICE});
+    let (status, made) = platform.api.call(Method::POST, "/devices", Some(child)).await;
+    assert_eq!(status, 201, "{made}");
+    let path = format!("/devices/{PRODUCT}_c4");
+    let (status, _) = platform.api.call(Method::DELETE, &path, None).await;
+    assert_eq!(status, 204);
+    for kind in ["add_sub_device_notify", "delete_sub_device_notify"] {
+        let told = device.told(kind).await;
+        let one = &told["devices"][0];
+        assert_eq!((&one["node_id"], &one["parent_device_id"]), (&json!("c4"), &json!(DEVICE)));
+        assert!(told["version"].is_i64(), "{told}");
+    }
 }
