@@ -175,6 +175,20 @@ pub struct Downlink {
     pub commands_pending_max: usize,
     /// Messages that wait for one device.
     pub messages_pending_max: usize,
+    /// What becomes of one message more.
+    pub messages_full: Full,
+}
+
+/// What becomes of a message when too many wait already. UNVERIFIED: the vendor names the number
+/// alone (Huawei §8.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Full {
+    /// It is refused with `api.quota`.
+    #[default]
+    Refuse,
+    /// It takes the place of the oldest one, which fails.
+    DropOldest,
 }
 
 /// Northbound API.
@@ -193,6 +207,12 @@ pub struct North {
     pub clock_skew: Duration,
     /// Largest request body, bytes.
     pub body_bytes_max: usize,
+    /// Whether a list of what is behind a gateway goes on behind its sub-devices when the caller
+    /// does not say. UNVERIFIED: the vendor's document names no default.
+    pub is_cascade_query: bool,
+    /// Whether a call that has nothing to answer and whose status the vendor's document does not
+    /// tell (`change-gateway`) is answered `200 {}` rather than 204. UNVERIFIED.
+    pub empty_object: bool,
 }
 
 /// Phone API.
@@ -324,6 +344,7 @@ impl Default for Downlink {
             command_expire: roadstead_core::limit::COMMAND_EXPIRE,
             commands_pending_max: roadstead_core::limit::COMMANDS_PENDING_MAX,
             messages_pending_max: roadstead_core::limit::MESSAGES_PENDING_MAX,
+            messages_full: Full::default(),
         }
     }
 }
@@ -336,6 +357,8 @@ impl Default for North {
             token_life: secs(24 * 3600),
             clock_skew: secs(15 * 60),
             body_bytes_max: 2 * 1024 * 1024,
+            is_cascade_query: true,
+            empty_object: true,
         }
     }
 }

@@ -117,6 +117,7 @@ static TABLE: &[(Code, Wire)] = &[
     row("import.unreadable",       400, "IOTDA.014934", 400),
     row("internal.overload",       503, "IOTDA.014991", 503),
     row("internal.store",          500, "IOTDA.014990", 500),
+    row("message.displaced",       409, "IOTDA.014973", 409),
     row("message.exists",          409, "IOTDA.014971", 409),
     row("message.timeout",         409, "IOTDA.014972", 409),
     row("model.violation",         400, "IOTDA.014915", 400),

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use http::StatusCode;
 use roadstead_core::Secret;
@@ -217,17 +218,24 @@ struct Empty {}
     params(("project_id" = String, Path), ("device_id" = String, Path)),
     request_body = GatewayChange,
     security(("token" = ["operator"])),
-    responses((status = 200, body = Empty), (status = "4XX", body = NorthError)),
+    responses(
+        (status = 200, body = Empty),
+        (status = 204, description = "With the setting `north.empty_object = false`"),
+        (status = "4XX", body = NorthError),
+    ),
 )]
 async fn change_gateway(
     State(platform): State<Arc<Platform>>,
     Extension(caller): Extension<Caller>,
     Id(id): Id,
     Body(body): Body<GatewayChange>,
-) -> Result<Json<Empty>, Failure> {
+) -> Result<Response, Failure> {
     let (device, gateway) = (id.as_str().into(), body.gateway_id.as_str().into());
     platform.move_device(&caller.space, &device, &gateway).await?;
-    Ok(Json(Empty {}))
+    Ok(match platform.config().north.empty_object {
+        true => Json(Empty {}).into_response(),
+        false => StatusCode::NO_CONTENT.into_response(),
+    })
 }
 
 /// The groups of a device.

@@ -251,7 +251,7 @@ struct DeviceQuery {
     node_id: Option<String>,
     /// With this text in its display name.
     device_name: Option<String>,
-    /// With `gateway_id`: sub-devices of sub-devices, too; true unless told otherwise.
+    /// With `gateway_id`: sub-devices of sub-devices, too; the setting `north.is_cascade_query` when absent.
     is_cascade_query: Option<bool>,
     /// Created then or later: `20261121T003818Z`.
     start_time: Option<String>,
@@ -285,10 +285,11 @@ async fn list_devices(
     };
     let (from, until) = range(query.start_time.as_deref(), query.end_time.as_deref())?;
     let gateway = given(&query.gateway_id);
+    let default = platform.config().north.is_cascade_query;
     let filter = DeviceFilter {
         product: given(&query.product_id).map(|id| (&*id).into()),
         node: given(&query.node_id),
-        cascade: gateway.is_some() && query.is_cascade_query.unwrap_or(true),
+        cascade: gateway.is_some() && query.is_cascade_query.unwrap_or(default),
         gateway: gateway.map(|id| (&*id).into()),
         name: given(&query.device_name),
         created_from: from,

@@ -240,6 +240,31 @@ async fn credentials_are_reset_and_connections_kept_or_ended() {
     assert_eq!(after.body, shown.body, "nothing has changed");
 }
 
+/// What the vendor's document leaves open is the operator's choice.
+#[tokio::test]
+async fn guesses_about_the_vendors_api_are_settings() {
+    for guess in [true, false] {
+        let world = World::with(|config| {
+            config.north.is_cascade_query = guess;
+            config.north.empty_object = guess;
+        })
+        .await;
+        world.furnish().await;
+        for (node, gateway) in [("sub", LAMP), ("leaf", "L4WG9V9M2M_sub")] {
+            let made = world.lamp(node, json!({"gateway_id": gateway})).await;
+            assert_eq!(made.status, 201, "{}", made.text);
+        }
+        let all = if guess { "leaf sub" } else { "sub" };
+        assert_eq!(world.ids(&format!("gateway_id={LAMP}")).await.0, all);
+        let asked = format!("gateway_id={LAMP}&is_cascade_query=true");
+        assert_eq!(world.ids(&asked).await.0, "leaf sub", "who asks gets what he asks for");
+        let body = json!({"gateway_id": LAMP});
+        let moved = world.admin("POST", "/devices/L4WG9V9M2M_leaf/change-gateway", body).await;
+        let expected = if guess { (200, "{}") } else { (204, "") };
+        assert_eq!((moved.status.as_u16(), &*moved.text), expected);
+    }
+}
+
 #[tokio::test]
 async fn gateways_keep_their_children() {
     let world = World::new().await;

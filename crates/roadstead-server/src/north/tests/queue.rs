@@ -73,6 +73,45 @@ async fn a_message_lives_through_the_api() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_message_too_many_is_refused_or_takes_the_oldest_place() {
+    use crate::config::Full;
+
+    for full in [Full::Refuse, Full::DropOldest] {
+        let world = World::with(|config| {
+            config.downlink.messages_pending_max = 2;
+            config.downlink.messages_full = full;
+        })
+        .await;
+        world.furnish().await;
+        let mut answers = Vec::new();
+        for id in ["m1", "m2", "m3"] {
+            let body = json!({"message_id": id, "message": "hello"});
+            let made = world.admin("POST", &path("messages"), body).await;
+            answers.push((made.status.as_u16(), made.body["code"].clone()));
+        }
+        let last = match full {
+            Full::Refuse => (403, json!("api.quota")),
+            Full::DropOldest => (201, Value::Null),
+        };
+        assert_eq!(answers, [(201, Value::Null), (201, Value::Null), last]);
+        let state = async |id: &str| {
+            let shown = world.admin("GET", &path(&format!("messages/{id}")), Value::Null).await;
+            shown.body["status"].as_str().unwrap_or("none").to_owned()
+        };
+        let states = [state("m1").await, state("m2").await, state("m3").await];
+        match full {
+            Full::Refuse => assert_eq!(states, ["PENDING", "PENDING", "none"]),
+            Full::DropOldest => assert_eq!(states, ["FAILED", "PENDING", "PENDING"]),
+        }
+        if full == Full::DropOldest {
+            let shown = world.admin("GET", &path("messages/m1"), Value::Null).await;
+            let error = &shown.body["error_info"];
+            assert!(error.to_string().contains("took its place"), "{}", shown.text);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_to_a_topic_nobody_subscribed_says_so() {
     let world = World::new().await;
     world.furnish().await;

@@ -16,6 +16,7 @@ use roadstead_core::port::{Listing, Page, StoreError};
 use roadstead_core::{DeviceId, MessageId, SpaceId, Timestamp, Value};
 
 use super::{DUE_MAX, Error, Key, Lane, Platform, SUBSCRIBE_GRACE};
+use crate::config::Full;
 
 /// Name of its hops in the trace.
 const WHAT: &str = "message";
@@ -68,7 +69,14 @@ impl Platform {
         let id = message.id.clone();
         let watcher = self.outbox.watch(&key, id.as_str());
         self.outbox.awaited.lock().insert(device.clone());
-        if let Err(error) = self.store.create_message(message, pending_max).await {
+        let mut kept = self.store.create_message(message.clone(), pending_max).await;
+        if matches!(kept, Err(StoreError::Limit(_)))
+            && self.config.downlink.messages_full == Full::DropOldest
+        {
+            self.drop_oldest_message(device).await?;
+            kept = self.store.create_message(message, pending_max).await;
+        }
+        if let Err(error) = kept {
             self.outbox.tell(&key, id.as_str());
             let error = match error == StoreError::Exists {
                 true => Error::MessageExists(id.as_str().into()),
@@ -84,6 +92,19 @@ impl Platform {
             self.outbox.tell(&key, id.as_str());
         }
         self.message(space, device, &id).await
+    }
+
+    /// Ends the message that has waited longest, to make room for a newer one.
+    async fn drop_oldest_message(&self, device: &DeviceId) -> Result<(), Error> {
+        let Some(oldest) = self.store.waiting_messages(device).await?.into_iter().next() else {
+            return Ok(());
+        };
+        let (code, text) = ("message.displaced", "a newer message took its place");
+        let (input, now) = (Input::Failed(code.into(), text.into()), self.clock.now());
+        self.store.step_message(device, &oldest.id, input, now).await?;
+        self.note_step(device, WHAT, code, &format!("{}: {text}", oldest.id));
+        self.outbox.tell(&(device.clone(), Lane::Messages), oldest.id.as_str());
+        Ok(())
     }
 
     fn checked_message(&self, device: &DeviceId, new: NewMessage) -> Result<Message, Error> {
