@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn every_dialect_plays() {
-        let dialects: Vec<_> = roadstead_dialects::ALL.iter().map(|d| d.id()).collect();
+        let dialects: Vec<_> = crate::firmware::KINDS.iter().map(|kind| kind.dialect).collect();
         assert_eq!(ALL.iter().map(|cast| cast.dialect).collect::<Vec<_>>(), dialects);
         for cast in ALL {
             let (_, fleet) = cast.files[0];
