@@ -12,6 +12,8 @@
 //! alibaba-binding-principles and alibaba-provisioning-troubleshooting.
 
 pub mod alcs;
+#[cfg(feature = "app")]
+pub mod app;
 #[allow(dead_code, reason = "each half uses its part")]
 mod auth;
 #[allow(dead_code, reason = "each half uses its part")]
@@ -19,6 +21,8 @@ mod client;
 #[cfg(feature = "server")]
 mod codes;
 mod crypt;
+#[cfg(feature = "device")]
+pub mod device;
 pub mod lan;
 #[cfg(feature = "server")]
 #[allow(dead_code, reason = "the log-in over HTTP uses the rest")]
@@ -30,6 +34,8 @@ pub mod softap;
 mod tests;
 #[allow(dead_code, reason = "each half uses its part")]
 mod topic;
+#[allow(dead_code, reason = "each half uses its part")]
+mod value;
 
 #[cfg(feature = "server")]
 use alloc::boxed::Box;

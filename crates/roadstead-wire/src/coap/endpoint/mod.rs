@@ -146,6 +146,8 @@ pub enum Style {
     NonConfirmable,
     /// A NON with the id of the request, as some firmware has it (Alibaba §5.3).
     Echoed,
+    /// An ACK even for a NON, as some firmware wants it (Alibaba §5.2).
+    Acknowledged,
 }
 
 /// What the caller must do or know.
@@ -268,7 +270,9 @@ impl Endpoint {
     /// Answers a request.
     pub fn respond(&mut self, exchange: &Exchange, reply: Reply, now: u64, out: &mut Vec<Output>) {
         let (kind, id) = match (reply.style, exchange.kind) {
-            (Style::Piggybacked, Kind::Confirmable) => (Kind::Acknowledgement, exchange.id),
+            (Style::Piggybacked, Kind::Confirmable) | (Style::Acknowledged, _) => {
+                (Kind::Acknowledgement, exchange.id)
+            }
             (Style::Confirmable, _) => (Kind::Confirmable, self.id()),
             (Style::Echoed, _) => (Kind::NonConfirmable, exchange.id),
             (Style::Piggybacked | Style::NonConfirmable, _) => (Kind::NonConfirmable, self.id()),
