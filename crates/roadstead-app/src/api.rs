@@ -120,13 +120,13 @@ struct Devices {
 
 impl Client {
     /// Returns a phone that is not signed in; `base` is the platform's address, such as
-    /// `http://127.0.0.1:8080`.
+    /// `http://127.0.0.1:8080`. Proxies of the environment are not used.
     ///
     /// # Errors
     ///
     /// The HTTP client cannot be built.
     pub fn new(base: &str) -> Result<Self, AppError> {
-        let http = reqwest::Client::builder().timeout(REQUEST_WAIT).build()?;
+        let http = reqwest::Client::builder().timeout(REQUEST_WAIT).no_proxy().build()?;
         Ok(Self { http, base: base.trim_end_matches('/').to_string(), token: None })
     }
 

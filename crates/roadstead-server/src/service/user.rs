@@ -302,7 +302,8 @@ impl Platform {
         Ok(self.store.users(space).await?)
     }
 
-    /// Changes the role or the password of a user. The last administrator keeps its role.
+    /// Changes the role or the password of a user. The last administrator keeps its role; another
+    /// password ends the user's sign-ins, not its access keys.
     ///
     /// # Errors
     ///

@@ -89,7 +89,10 @@ impl AccessStore for Memory {
         let mut state = self.lock();
         let stored = state.users.get_mut(&user.id).ok_or(StoreError::Missing)?;
         stored.role = user.role;
-        stored.password_hash = user.password_hash;
+        if stored.password_hash != user.password_hash {
+            stored.password_hash = user.password_hash;
+            state.logins.retain(|_, login| login.user != user.id);
+        }
         Ok(())
     }
 

@@ -120,8 +120,15 @@ impl AccessStore for Sqlite {
     }
 
     async fn update_user(&self, user: User) -> Result<(), StoreError> {
-        self.write_one(move |tx| {
-            let hash = tx.shared.vault.seal(password(user.id.as_str()), &user.password_hash)?;
+        self.write(move |tx| {
+            let vault = &tx.shared.vault;
+            let sql = format!("{USER} WHERE id = ?1");
+            let before = one(tx.conn, &sql, [user.id.as_str()], |row| user_of(row, vault))?;
+            if before.is_some_and(|before| before.password_hash != user.password_hash) {
+                let sql = "DELETE FROM login WHERE user = ?1";
+                tx.conn.execute(sql, [user.id.as_str()]).or_engine()?;
+            }
+            let hash = vault.seal(password(user.id.as_str()), &user.password_hash)?;
             let sql = "UPDATE user SET role = ?2, password_hash = ?3 WHERE id = ?1";
             let params = params![user.id.as_str(), word(&user.role)?, hash];
             found(tx.conn.execute(sql, params).or_engine()?)

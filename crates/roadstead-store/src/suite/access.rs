@@ -60,7 +60,15 @@ pub(super) async fn users_are_unique_and_sorted(store: &dyn Store) {
         password_hash: Secret::from("$argon2id$new"),
         ..user("ann", "s")
     };
+    for (digest, name) in [(7, "ann"), (8, "bob")] {
+        store.create_login(login(digest, name, 100)).await.expect("sign in");
+    }
+    let promoted = User { role: Role::Admin, ..user("ann", "s") };
+    store.update_user(promoted).await.expect("update");
+    assert!(store.login(&[7; 32], Timestamp(3)).await.expect("read").is_some(), "another role");
     store.update_user(changed).await.expect("update");
+    assert!(store.login(&[7; 32], Timestamp(3)).await.expect("read").is_none(), "another password");
+    assert!(store.login(&[8; 32], Timestamp(3)).await.expect("read").is_some(), "another user");
     assert_eq!(store.update_user(user("nobody", "s")).await, Err(StoreError::Missing));
     let by_id = store.user(&"ann".into()).await.expect("read").expect("exists");
     let by_name = store.user_by_name("ann@example.com").await.expect("read").expect("exists");
