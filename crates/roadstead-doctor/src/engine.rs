@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use encoding_rs::GB18030;
 
 use crate::automaton::{Automaton, Scan};
+use crate::capture::{self, Event};
 use crate::input::{Encoding, Line, Splitter, is_payload, strip, unwrap};
 use crate::limit::{DEVICES_MAX, FILES_MAX};
 use crate::mask::Masker;
@@ -32,6 +33,10 @@ impl Slot {
     }
 }
 
+/// Bytes that tell a capture from a log.
+const HEAD_BYTES: usize = 4;
+/// Bytes of a capture taken at once, so that its events stay few.
+const CAPTURE_PIECE_BYTES: usize = 64 * 1024;
 /// A wrapped line is at most this many pieces.
 const WRAP_PIECES_MAX: u8 = 8;
 /// Columns at which terminals wrap.
@@ -40,8 +45,17 @@ const WRAP_COLUMNS: usize = 80;
 /// The diagnosis of one or more logs.
 pub struct Doctor {
     files: Vec<FileNote>,
-    splitter: Option<Splitter>,
+    source: Source,
     state: State,
+}
+
+/// What the file of the moment is, as far as its first bytes show.
+enum Source {
+    None,
+    /// Too few bytes yet.
+    Head(Vec<u8>),
+    Text(Splitter),
+    Capture(Box<capture::Reader>),
 }
 
 #[derive(Default)]
@@ -68,7 +82,7 @@ impl Default for Doctor {
 impl Doctor {
     /// Makes a doctor that has read nothing.
     pub fn new() -> Self {
-        Self { files: Vec::new(), splitter: None, state: State::default() }
+        Self { files: Vec::new(), source: Source::None, state: State::default() }
     }
 
     /// Begins a file; `name` is what the report calls it.
@@ -78,7 +92,7 @@ impl Doctor {
         self.state.current = usize::MAX;
         self.state.matched = false;
         self.state.chinese = false;
-        self.splitter = Some(Splitter::default());
+        self.source = Source::Head(Vec::new());
         if self.files.len() <= FILES_MAX {
             self.files.push(FileNote::new(name));
         }
@@ -86,34 +100,85 @@ impl Doctor {
 
     /// Reads the next bytes of the file, in pieces of any size.
     pub fn feed(&mut self, bytes: &[u8]) {
-        if self.splitter.is_none() {
+        if matches!(self.source, Source::None) {
             self.begin("-");
         }
+        if let Source::Head(head) = &mut self.source {
+            head.extend_from_slice(bytes);
+            if head.len() < HEAD_BYTES {
+                return;
+            }
+            let head = std::mem::take(head);
+            self.start(&head);
+        } else {
+            self.read(bytes);
+        }
+    }
+
+    /// The first bytes decide between a log and a capture.
+    fn start(&mut self, head: &[u8]) {
+        self.source = match capture::is_capture(head) {
+            true => Source::Capture(Box::new(capture::Reader::new())),
+            false => Source::Text(Splitter::default()),
+        };
+        self.read(head);
+    }
+
+    fn read(&mut self, bytes: &[u8]) {
         let state = &mut self.state;
-        if let Some(splitter) = &mut self.splitter {
-            splitter.feed(bytes, &mut |number, line| state.line(number, line));
+        match &mut self.source {
+            Source::Text(splitter) => {
+                splitter.feed(bytes, &mut |number, line| state.line(number, line));
+            }
+            Source::Capture(reader) => {
+                let mut events = Vec::new();
+                for piece in bytes.chunks(CAPTURE_PIECE_BYTES) {
+                    reader.feed(piece, &mut events);
+                    events.drain(..).for_each(|event| state.event(&event));
+                }
+            }
+            Source::None | Source::Head(_) => {}
         }
     }
 
     /// Ends the file.
     pub fn end(&mut self) {
-        let Some(mut splitter) = self.splitter.take() else { return };
+        if let Source::Head(head) = &mut self.source {
+            let head = std::mem::take(head);
+            self.start(&head);
+        }
         let state = &mut self.state;
-        splitter.finish(&mut |number, line| state.line(number, line));
-        state.flush_wrapped();
-        let Some(note) = self.files.last_mut() else { return };
-        note.bytes = splitter.bytes();
-        note.lines = splitter.lines();
-        note.blank = splitter.is_blank();
-        note.encoding = match splitter.encoding() {
-            Encoding::Utf8 if state.chinese => Encoding::Gb18030,
-            Encoding::Utf8 if splitter.looks_binary() && !state.matched => Encoding::Binary,
-            known @ (Encoding::Utf8
-            | Encoding::Utf16Le
-            | Encoding::Utf16Be
-            | Encoding::Gb18030
-            | Encoding::Binary) => known,
-        };
+        let note = self.files.last_mut();
+        match std::mem::replace(&mut self.source, Source::None) {
+            Source::None | Source::Head(_) => {}
+            Source::Text(mut splitter) => {
+                splitter.finish(&mut |number, line| state.line(number, line));
+                state.flush_wrapped();
+                let Some(note) = note else { return };
+                note.bytes = splitter.bytes();
+                note.lines = splitter.lines();
+                note.blank = splitter.is_blank();
+                note.encoding = match splitter.encoding() {
+                    Encoding::Utf8 if state.chinese => Encoding::Gb18030,
+                    Encoding::Utf8 if splitter.looks_binary() && !state.matched => Encoding::Binary,
+                    known @ (Encoding::Utf8
+                    | Encoding::Utf16Le
+                    | Encoding::Utf16Be
+                    | Encoding::Gb18030
+                    | Encoding::Binary
+                    | Encoding::Capture) => known,
+                };
+            }
+            Source::Capture(mut reader) => {
+                let mut events = Vec::new();
+                reader.finish(&mut events);
+                events.iter().for_each(|event| state.event(event));
+                let Some(note) = note else { return };
+                (note.bytes, note.lines) = reader.counts();
+                note.blank = false;
+                note.encoding = Encoding::Capture;
+            }
+        }
     }
 
     /// Returns the codes of causes that became certain since the last call, each with its line:
@@ -191,8 +256,18 @@ impl State {
                 automaton.scan(text.as_bytes(), &mut scan);
             }
             let payload = if is_payload(&text) { 0 } else { scan.payload };
-            self.apply_all(&Line::with_payload(number, &text, &key, payload), automaton, &scan);
+            let line = Line::with_payload(number, &text, &key, payload);
+            self.apply_all(&line, &scan, |family| family != Family::Capture);
         }
+        self.scan = scan;
+    }
+
+    /// Takes an event of a capture; only the signs of captures count in it.
+    fn event(&mut self, event: &Event) {
+        let mut scan = std::mem::take(&mut self.scan);
+        Automaton::get().scan(event.text.as_bytes(), &mut scan);
+        let line = Line::with_payload(event.number, &event.text, &event.key, event.text.len());
+        self.apply_all(&line, &scan, |family| family == Family::Capture);
         self.scan = scan;
     }
 
@@ -207,11 +282,11 @@ impl State {
         }
     }
 
-    fn apply_all(&mut self, line: &Line<'_>, automaton: &'static Automaton, scan: &Scan) {
+    fn apply_all(&mut self, line: &Line<'_>, scan: &Scan, wanted: impl Fn(Family) -> bool) {
         let mut slot = None;
         for found in &scan.signs {
-            for (family, sign) in automaton.signs(*found) {
-                if sign.holds(line, found.start) {
+            for (family, sign) in Automaton::get().signs(*found) {
+                if wanted(*family) && sign.holds(line, found.start) {
                     let slot = *slot.get_or_insert_with(|| self.slot(line.key));
                     let hit = Hit { line, at: found.start, end: found.end };
                     self.apply(slot, *family, sign, &hit);

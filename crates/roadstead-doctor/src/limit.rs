@@ -24,3 +24,7 @@ pub const CONNECTS_MAX: usize = 16;
 pub const BINARY_PROBE_BYTES: usize = 64 * 1024;
 /// Files of one run.
 pub const FILES_MAX: usize = 1024;
+/// Longest packet of a capture that is looked at, bytes; a longer pcap record ends the reading.
+pub const PACKET_BYTES_MAX: usize = 256 * 1024;
+/// Connections, names and requests of a capture that are watched at a time, each.
+pub const FLOWS_MAX: usize = 1024;

@@ -21,6 +21,8 @@ pub enum Encoding {
     Gb18030,
     /// Not text.
     Binary,
+    /// A capture of packets, pcap or pcapng.
+    Capture,
 }
 
 impl Encoding {
@@ -32,6 +34,7 @@ impl Encoding {
             Self::Utf16Be => "utf-16be",
             Self::Gb18030 => "gb18030",
             Self::Binary => "binary",
+            Self::Capture => "capture",
         }
     }
 }
@@ -137,7 +140,7 @@ impl Splitter {
         self.decoder = match encoding {
             Encoding::Utf16Le => Some(UTF_16LE.new_decoder_without_bom_handling()),
             Encoding::Utf16Be => Some(UTF_16BE.new_decoder_without_bom_handling()),
-            Encoding::Utf8 | Encoding::Gb18030 | Encoding::Binary => None,
+            Encoding::Utf8 | Encoding::Gb18030 | Encoding::Binary | Encoding::Capture => None,
         };
         self.decoded(&head[skip..], sink);
     }

@@ -6,6 +6,7 @@
 //! the tracker of its own family, so that equal words of two SDKs cannot be mixed up.
 
 mod alibaba;
+mod capture;
 mod gizwits;
 mod huawei;
 mod nb;
@@ -23,6 +24,7 @@ use crate::tracker::Tracker;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Family {
     Alibaba,
+    Capture,
     Gizwits,
     Huawei,
     Nb,
@@ -33,8 +35,9 @@ pub(crate) enum Family {
 
 impl Family {
     /// Every family and its functions.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Alibaba,
+        Self::Capture,
         Self::Gizwits,
         Self::Huawei,
         Self::Nb,
@@ -47,6 +50,7 @@ impl Family {
     pub(crate) fn signs(self) -> &'static [Sign] {
         match self {
             Self::Alibaba => alibaba::SIGNS,
+            Self::Capture => capture::SIGNS,
             Self::Gizwits => gizwits::SIGNS,
             Self::Huawei => huawei::SIGNS,
             Self::Nb => nb::SIGNS,
@@ -60,6 +64,7 @@ impl Family {
     pub(crate) fn finish(self, tracker: &mut Tracker) {
         match self {
             Self::Alibaba => alibaba::finish(tracker),
+            Self::Capture => capture::finish(tracker),
             Self::Gizwits => gizwits::finish(tracker),
             Self::Huawei => huawei::finish(tracker),
             Self::Nb => nb::finish(tracker),
@@ -72,6 +77,7 @@ impl Family {
     pub(crate) fn name(self, tracker: &Tracker) -> (Option<&'static str>, Option<&'static str>) {
         match self {
             Self::Alibaba => (Some("alibaba"), Some(alibaba::sdk(tracker))),
+            Self::Capture => (None, Some(capture::SDK)),
             Self::Gizwits => (Some("gizwits"), Some("gizwits-gagent")),
             Self::Huawei => huawei::name(tracker),
             Self::Nb => (nb::vendor(tracker), Some("nb-at")),
