@@ -21,6 +21,7 @@ mod html;
 pub mod input;
 pub mod limit;
 mod mask;
+mod redact;
 mod report;
 mod sign;
 mod stage;

@@ -18,7 +18,7 @@ use crate::output::{Out, Tone};
 /// Finds the cause in a device's log and names the remedy.
 #[derive(Args, Debug)]
 pub(crate) struct Doctor {
-    /// Logs of device SDKs, in any encoding; `-` is standard input.
+    /// Logs of device SDKs, in any encoding, or captures (pcap, pcapng); `-` is standard input.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// The platform's trace of the same device (`roadstead trace DEVICE --json`); it decides
@@ -28,6 +28,9 @@ pub(crate) struct Doctor {
     /// Print one self-contained HTML page instead of text.
     #[arg(long, conflicts_with = "json")]
     html: bool,
+    /// Hide names of products, devices and networks, and addresses; secrets are always masked.
+    #[arg(long)]
+    redact_ids: bool,
     /// Language of text and page; the locale decides when missing.
     #[arg(long, value_enum)]
     lang: Option<Language>,
@@ -61,7 +64,10 @@ impl Doctor {
                 return Err(Failure::Verdict(EXIT_UNREADABLE));
             }
         }
-        let report = reader.finish();
+        let mut report = reader.finish();
+        if self.redact_ids {
+            report.redact_ids();
+        }
         self.print(&report, lang, out)?;
         match report.exit() {
             0 => Ok(()),
