@@ -84,6 +84,12 @@ pub(crate) struct Memo {
     pub(crate) token_replied: bool,
     /// Topic of the message being delivered.
     pub(crate) topic: String,
+    /// When the session came up, milliseconds.
+    pub(crate) up_ms: Option<i64>,
+    /// When the cloud answered the token, milliseconds.
+    pub(crate) reply_ms: Option<i64>,
+    /// The region that the phone named.
+    pub(crate) region: String,
     /// The network that the device was told to join.
     pub(crate) ssid: String,
     /// The last message text of a server.
@@ -409,6 +415,23 @@ impl Tracker {
         self.memo.connected = true;
         self.memo.attempt_failed = false;
         self.memo.pings = 0;
+        self.memo.up_ms = self.memo.up_ms.or(line.time().map(|stamp| stamp.ms));
+    }
+
+    /// Provisioning ended and the session is up, but no token was reported for so long.
+    pub(crate) fn token_missing(&mut self, after_ms: i64) {
+        let provisioned = [Stage::ProvisionSoftap, Stage::ProvisionRadio, Stage::ProvisionQr]
+            .iter()
+            .any(|stage| self.done_at(*stage) > 0);
+        let waited = match (self.memo.up_ms, self.last_ms) {
+            (Some(up), Some(last)) => last - up > after_ms,
+            _ => false,
+        };
+        let reported = self.started_at(Stage::TokenReport) > 0;
+        let (number, text) = (self.done_at(Stage::MqttConnack), "connected, and no token follows");
+        if provisioned && waited && !reported && self.memo.connected {
+            let _ = self.suspect_quoted("bind.token_not_reported", ABSENCE, number, text);
+        }
     }
 
     /// A transport, TLS or log-in failure of the current attempt.

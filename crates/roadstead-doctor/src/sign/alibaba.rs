@@ -73,6 +73,8 @@ pub(super) static SIGNS: &[Sign] = &[
     sign("' failed", &[Call(join_failed)]).needs("connect '"),
     sign("err_code ", &[Call(err_code)]),
     // Name and transport.
+    sign("\"regionContent\"", &[Call(region)]).anywhere(),
+    sign("\"regionId\"", &[Call(region)]).anywhere(),
     sign("establish tcp connection with server(host='", &[Start(S::Tcp), Call(target)]),
     sign("network_establish host ", &[Start(S::Tcp), Call(target)]),
     sign("success to establish tcp", &[Done(S::Tcp), Call(tcp_up)]),
@@ -93,8 +95,8 @@ pub(super) static SIGNS: &[Sign] = &[
     sign("Dynamic Register Message:", &[Call(register_text)]),
     sign("Dynamic Register Device Secret", &[Done(S::Dynreg)]),
     sign("/auth/bootstrap", &[Start(S::Dispatch)]),
-    sign("set dyna mqtt:", &[Done(S::Dispatch)]),
-    sign("dyna url:", &[Done(S::Dispatch)]),
+    sign("set dyna mqtt:", &[Done(S::Dispatch), Call(given)]),
+    sign("dyna url:", &[Done(S::Dispatch), Call(given)]),
     sign("\"code\":", &[Call(http_code)]).anywhere(),
     sign("ret_code = ", &[Call(dispatch_code)]),
     sign("guider auth fail", &[Call(dispatch_refused)]),
@@ -281,6 +283,47 @@ fn target(tracker: &mut Tracker, hit: &Hit<'_>) {
     tracker.memo.port = port.and_then(int);
     tracker.memo.secure = false;
     tracker.memo.attempt_failed = false;
+    other_region(tracker, hit.line);
+}
+
+/// Regions by the number that the phone sends (Alibaba §1, living platform order).
+const REGIONS: [&str; 6] =
+    ["cn-shanghai", "ap-southeast-1", "ap-northeast-1", "us-east-1", "eu-central-1", "us-west-1"];
+
+/// The region in the phone's message: a number or a host.
+fn region(tracker: &mut Tracker, hit: &Hit<'_>) {
+    let text = hit.line.text;
+    let Some(value) = json(text, "regionContent").or_else(|| json(text, "regionId")) else {
+        return;
+    };
+    let number = value.parse::<usize>().ok().and_then(|number| REGIONS.get(number));
+    let named = || REGIONS.iter().find(|region| value.contains(**region));
+    tracker.memo.region =
+        number.or_else(named).map_or(String::new(), |region| (*region).to_owned());
+}
+
+/// The device connects to another region than the phone named. An address that the cloud gave just
+/// before is the cloud's mistake, else the stored one is (S1 step 2).
+fn other_region(tracker: &mut Tracker, line: &Line<'_>) {
+    let host = tracker.memo.host.as_str();
+    let Some(found) = REGIONS.iter().find(|region| host.contains(*region)) else { return };
+    let asked = tracker.started_at(S::Dispatch) > 0;
+    if !host.contains(".iot-as-mqtt.")
+        || tracker.memo.region.is_empty()
+        || tracker.memo.region == *found
+    {
+        return;
+    }
+    let code = if asked { "dispatch.wrong_address" } else { "region.wrong_host" };
+    let _ = tracker.suspect(code, LIKELY, line);
+}
+
+/// The cloud's answer names no address that a device can use.
+fn given(tracker: &mut Tracker, hit: &Hit<'_>) {
+    let host = hit.rest().trim_start().split([':', ' ']).next().unwrap_or_default();
+    if matches!(host, "" | "0.0.0.0" | "127.0.0.1" | "localhost" | "(null)" | "null") {
+        let _ = tracker.suspect("dispatch.wrong_address", LIKELY, hit.line);
+    }
 }
 
 fn tcp_up(tracker: &mut Tracker, hit: &Hit<'_>) {
@@ -324,7 +367,7 @@ fn tls_up(tracker: &mut Tracker, hit: &Hit<'_>) {
 
 fn tls_number(tracker: &mut Tracker, hit: &Hit<'_>) {
     let number = hit.hex().unwrap_or(0);
-    tls::fault(tracker, number, tls::Proof::Server, true, hit.line);
+    tls::fault(tracker, number, tls::Proof::Server, tls::Board::Small, hit.line);
 }
 
 fn register_code(tracker: &mut Tracker, hit: &Hit<'_>) {
@@ -567,6 +610,7 @@ fn token_sent(tracker: &mut Tracker, hit: &Hit<'_>) {
 fn token_reply(tracker: &mut Tracker, hit: &Hit<'_>) {
     tracker.prove(AOS);
     tracker.memo.token_replied = true;
+    tracker.memo.reply_ms = hit.line.time().map(|stamp| stamp.ms);
     tracker.done(S::TokenReply, hit.line);
     for code in
         ["bind.token_not_acknowledged", "bind.token_reply_unmatched", "bind.token_publish_unacked"]
@@ -626,6 +670,9 @@ fn migrate(tracker: &mut Tracker, hit: &Hit<'_>) {
 /// Token reports without an answer are late after this, milliseconds (S0: 30 s, twice).
 const REPLY_LATE_MS: i64 = 60_000;
 
+/// The announcement on the LAN follows the reply at once; after this it is missing, milliseconds.
+const NOTIFY_LATE_MS: i64 = 30_000;
+
 /// Decides by absence.
 pub(super) fn finish(tracker: &mut Tracker) {
     let open = tracker.memo.token_quote.clone().filter(|_| !tracker.memo.token_replied);
@@ -641,6 +688,17 @@ pub(super) fn finish(tracker: &mut Tracker) {
         && !known
     {
         let _ = tracker.suspect_quoted("bind.token_not_acknowledged", ABSENCE, number, &text);
+    }
+    tracker.token_missing(REPLY_LATE_MS);
+    let replied = tracker.done_at(S::TokenReply);
+    let silent = tracker.started_at(S::LanNotify) == 0 && tracker.done_at(S::LanQuery) == 0;
+    let since = match (tracker.memo.reply_ms, tracker.last_ms) {
+        (Some(reply), Some(last)) => last - reply,
+        _ => 0,
+    };
+    if replied > 0 && silent && since > NOTIFY_LATE_MS {
+        let text = "the cloud answered the token, and no device.info.notify follows";
+        let _ = tracker.suspect_quoted("lan.notify_not_sent", ABSENCE, replied, text);
     }
     if tracker.memo.has("migrating")
         && tracker.last_line > tracker.started_at(S::RegionMigrate) + 200

@@ -3,10 +3,10 @@
 //! Source: GizWits §2.7, §3, §7; seed S3. This firmware prints CRITICAL for good news, answers 404
 //! for "no new firmware", and prints no times.
 
-use super::{Act, Hit, Sign, int, shared, sign};
+use super::{Act, Hit, Sign, int, json, shared, sign};
 use crate::Stage as S;
 use crate::input::Line;
-use crate::tracker::{ABSENCE, CERTAIN, SYMPTOM, Tracker};
+use crate::tracker::{ABSENCE, CERTAIN, LIKELY, SYMPTOM, Tracker};
 use Act::{Boot, Call, Done, Fault, Start, Strong, Weak};
 
 const SDK: &str = "gizwits-gagent";
@@ -23,7 +23,7 @@ pub(super) static SIGNS: &[Sign] = &[
     sign("GAgentStatus", &[Strong(SDK)]),
     sign("wifiStatus :", &[Weak(SDK)]),
     sign("onboardingBroadCastTime", &[Weak(SDK)]),
-    sign("m2m server is NULL!", &[Weak(SDK)]),
+    sign("m2m server is NULL!", &[Weak(SDK), Call(no_server)]),
     sign("cloudStatus :", &[Weak(SDK)]),
     sign("uart name", &[Boot, Start(S::SerialMcu)]),
     sign("read open file fail", &[Boot]),
@@ -73,6 +73,8 @@ pub(super) static SIGNS: &[Sign] = &[
     sign("CLOUD_DATA_IN cmd", &[Done(S::Command)]),
     sign("Send date to cloud", &[Done(S::Report)]),
     // Local network.
+    sign("LAN TCP heartbeat...", &[Call(idle)]),
+    sign("error_code", &[Call(api_error)]).anywhere(),
     sign("detected new client", &[Start(S::LanLogin)]),
     sign("LAN login fail", &[Fault("lan.passcode_wrong")]),
     sign("LAN login success", &[Done(S::LanLogin), Call(lan_ok)]),
@@ -94,6 +96,12 @@ fn frame(tracker: &mut Tracker, hit: &Hit<'_>) {
     let mut bytes =
         hit.line.text.get(hit.at..).unwrap_or_default().split_ascii_whitespace().skip(4);
     tracker.memo.serial = bytes.next().and_then(|byte| u8::from_str_radix(byte, 16).ok());
+    let error = bytes.nth(3).and_then(|byte| u8::from_str_radix(byte, 16).ok());
+    match (tracker.memo.serial, error) {
+        (Some(ILLEGAL_FRAME), Some(1)) => checksum(tracker, hit),
+        (Some(ILLEGAL_FRAME), Some(2)) => unknown_command(tracker, hit),
+        _ => {}
+    }
     if tracker.memo.serial == Some(FIRST_COMMAND) && tracker.done_at(S::SerialMcu) == 0 {
         tracker.start(S::SerialMcu, hit.line);
     }
@@ -101,6 +109,18 @@ fn frame(tracker: &mut Tracker, hit: &Hit<'_>) {
 
 /// The question for the MCU's information, first of all commands.
 const FIRST_COMMAND: u8 = 0x01;
+/// Commands that one side does not know; the flow survives single ones.
+const UNKNOWN_MANY: u64 = 10;
+
+fn unknown_command(tracker: &mut Tracker, hit: &Hit<'_>) {
+    tracker.side("mcu.unknown_command", hit.line);
+    if let Some(fault) = tracker.faults.iter_mut().find(|f| f.code == "mcu.unknown_command") {
+        fault.side = fault.count < UNKNOWN_MANY;
+    }
+}
+
+/// The notice that a frame was illegal, with the reason (GizWits §2.3).
+const ILLEGAL_FRAME: u8 = 0x11;
 /// The module's heartbeat.
 const HEARTBEAT: u8 = 0x07;
 /// Pieces of a firmware on their way to the MCU.
@@ -141,6 +161,31 @@ fn checksum(tracker: &mut Tracker, hit: &Hit<'_>) {
     }
 }
 
+/// A phone sent nothing for 12 to 14 s; the module closes it, and the phone comes back.
+fn idle(tracker: &mut Tracker, hit: &Hit<'_>) {
+    tracker.side("lan.idle_timeout", hit.line);
+}
+
+/// The number in the body of a refused HTTP request (GizWits §6.6).
+fn api_error(tracker: &mut Tracker, hit: &Hit<'_>) {
+    let code = match json(hit.line.text, "error_code").and_then(int) {
+        Some(9001) => "dynreg.already_registered",
+        Some(9002) => "dynreg.product_unknown",
+        Some(9016) => "dispatch.identity_invalid",
+        _ => return,
+    };
+    let symptom = if code.starts_with("dynreg") { "dynreg.refused" } else { "dispatch.refused" };
+    tracker.retract(symptom);
+    tracker.fault(code, hit.line);
+}
+
+/// The provision answered, but without the address of the M2M server.
+fn no_server(tracker: &mut Tracker, hit: &Hit<'_>) {
+    if tracker.done_at(S::Dispatch) > 0 {
+        let _ = tracker.suspect("dispatch.wrong_address", LIKELY, hit.line);
+    }
+}
+
 fn tcp_failed(tracker: &mut Tracker, hit: &Hit<'_>) {
     tracker.start(S::Tcp, hit.line);
     tracker.attempt_fault("tcp.connect_failed", hit.line);
@@ -161,6 +206,11 @@ fn http(tracker: &mut Tracker, hit: &Hit<'_>) {
 }
 
 fn refused(tracker: &mut Tracker, code: &'static str, line: &Line<'_>) {
+    // The body above may have said more.
+    let told = ["dynreg.already_registered", "dynreg.product_unknown", "dispatch.identity_invalid"];
+    if let Some(told) = told.into_iter().find(|told| tracker.has_fault(told)) {
+        return tracker.evidence(told, line);
+    }
     tracker.done(S::Tcp, line);
     tracker.heal("http.no_response");
     tracker.fault(code, line);

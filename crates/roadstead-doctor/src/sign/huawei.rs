@@ -3,7 +3,7 @@
 //! Source: Huawei §2.3 (numbers), §4 (bootstrap), §6 (LwM2M), §19 (rules of seed S4). In the Tiny
 //! SDK `recode` counts CONNACK codes from 3, so 4 there is not CONNACK 4.
 
-use super::{Act, Hit, Sign, alibaba::prefer, int, shared, sign, word};
+use super::{Act, Hit, Sign, alibaba::prefer, int, shared, sign, tls, word};
 use crate::Stage as S;
 use crate::input::Line;
 use crate::tracker::{ABSENCE, EARLY_END, LIKELY, SYMPTOM, Tracker};
@@ -29,7 +29,8 @@ pub(super) static SIGNS: &[Sign] = &[
     sign("linkmain:V", &[Strong(TINY), Boot, Call(|t, hit| t.version = Some(hit.word().to_owned()))]),
     sign("oc_mqtt_connect:", &[Strong(TINY)]),
     sign("hub_step:", &[Strong(TINY)]),
-    sign("IOT_LINK:DO", &[Strong(TINY)]),
+    sign("IOT_LINK:DO", &[Strong(TINY), Call(feature)]),
+    sign("mbedtls_ssl_handshake", &[Call(handshake)]),
     sign("[lwm2m_init", &[Strong(TINY), Boot]),
     sign("lwm2m_step:", &[Strong(TINY)]),
     sign("registration_step:", &[Strong(TINY)]),
@@ -98,6 +99,12 @@ pub(super) static SIGNS: &[Sign] = &[
     sign("handshake succeed", &[Done(S::Tls)]),
     sign("/19/0/0", &[Done(S::Report)]).needs("dm_handleRequest"),
     sign("/19/1/0", &[Done(S::Command)]),
+    sign("report rc=", &[Call(report_failed)]),
+    sign("report ret:", &[Call(report_failed)]),
+    // Upgrades: the texts of the HTTP library of the Python SDK.
+    sign("upgrade_progress_report", &[Call(|t, _| t.memo.set("upgraded"))]).anywhere(),
+    sign("403 Client Error: Forbidden for url", &[Call(link_closed)]),
+    sign("404 Client Error: Not Found for url", &[Start(S::Ota), Fault("ota.url_not_found")]),
     // Java.
     sign("PKIX path building failed", &[Strong(STACK), Fault("tls.server_cert_untrusted")]),
     sign("Too many publishes in progress", &[Strong(STACK), Fault("mqtt.too_many_inflight")]),
@@ -107,6 +114,47 @@ pub(super) static SIGNS: &[Sign] = &[
     sign("/sys/commands/request_id=", &[Call(command)]).anywhere(),
     sign("/sys/commands/response/request_id=", &[Call(response)]).anywhere(),
 ];
+
+/// What the build of Tiny brings along: `IOT_LINK:DO <name> LOAD-IMPLEMENT RET:0`.
+fn feature(tracker: &mut Tracker, hit: &Hit<'_>) {
+    let name = hit.rest().trim_start();
+    for (known, flag) in [("TCP/IP", "has tcpip"), ("DTLS", "has dtls")] {
+        if name.starts_with(known) && hit.line.text.trim_end().ends_with("RET:0") {
+            tracker.memo.set(flag);
+        }
+    }
+}
+
+/// The network needs what the build did not bring along (S4 ch4, Tiny 8).
+fn feature_missing(tracker: &Tracker) -> bool {
+    let memo = &tracker.memo;
+    let secure = memo.port == Some(8883);
+    // Ports without the network layer of the SDK say nothing about either.
+    memo.has("has tcpip") && secure && !memo.has("has dtls")
+}
+
+/// A port without TLS and a buffer that is too small print the same number.
+fn handshake(tracker: &mut Tracker, hit: &Hit<'_>) {
+    let number = hit.rest().split_once("-0x").and_then(|(_, rest)| super::hex(rest));
+    if let Some(number) = number {
+        tls::fault(tracker, number, tls::Proof::Server, tls::Board::Unknown, hit.line);
+    }
+}
+
+fn report_failed(tracker: &mut Tracker, hit: &Hit<'_>) {
+    match hit.int() {
+        Some(0) => tracker.heal("report.failed"),
+        Some(_) => tracker.fault("report.failed", hit.line),
+        None => {}
+    }
+}
+
+/// The link lives 24 h, and ends when the result was reported (S4 ch13).
+fn link_closed(tracker: &mut Tracker, hit: &Hit<'_>) {
+    tracker.start(S::Ota, hit.line);
+    let after = tracker.memo.has("upgraded");
+    tracker.fault(if after { "ota.finished_url_closed" } else { "ota.url_forbidden" }, hit.line);
+}
 
 /// Returns vendor and SDK.
 pub(super) fn name(tracker: &Tracker) -> (Option<&'static str>, Option<&'static str>) {
@@ -298,6 +346,9 @@ fn tiny_connect(tracker: &mut Tracker, hit: &Hit<'_>) {
     let line = hit.line;
     match hit.int() {
         Some(0) => tracker.session_up(line),
+        Some(2) if feature_missing(tracker) => {
+            let _ = tracker.suspect("build.feature_disabled", LIKELY, line);
+        }
         Some(2) => {
             tracker.attempt_fault("tcp.connect_failed", line);
             ports(tracker);

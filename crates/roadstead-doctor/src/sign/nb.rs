@@ -15,6 +15,13 @@ pub(super) static SIGNS: &[Sign] = &[
     sign("AT+NMGS", &[Strong(PLATFORM), Done(S::Report)]),
     sign("AT+NCDP", &[Strong(PLATFORM)]),
     sign("AT+QLWULDATA", &[Strong(PLATFORM), Done(S::Report)]),
+    sign("AT+NCDP=", &[Call(address)]),
+    sign("+NCDP:", &[Call(address)]),
+    sign("+NBAND:", &[Call(bands)]),
+    sign("+CIMI:", &[Call(card)]),
+    sign("+COPS:", &[Call(card)]),
+    sign("+CGSN:", &[Call(module)]),
+    sign("ep=", &[Call(endpoint)]),
     sign("AT+NQMGS", &[Strong(SDK)]),
     sign("+NMSTATUS:", &[Strong(PLATFORM)]),
     sign("^SIMST", &[Boot]),
@@ -39,6 +46,82 @@ pub(super) static SIGNS: &[Sign] = &[
 /// Returns the vendor: only its own commands show it.
 pub(super) fn vendor(tracker: &Tracker) -> Option<&'static str> {
     tracker.proved(PLATFORM).then_some("huawei")
+}
+
+/// `AT+NCDP=host,port` or `+NCDP:host,port`: the platform listens on 5683 and 5684.
+fn address(tracker: &mut Tracker, hit: &Hit<'_>) {
+    let rest = hit.rest().trim().trim_matches('"');
+    let (host, port) = rest.split_once(',').unwrap_or((rest, ""));
+    let host = host.trim_matches('"');
+    let port = int(port);
+    let odd = port.is_some_and(|port| !matches!(port, 5683 | 5684));
+    if host.is_empty() || host == "0.0.0.0" || odd {
+        let _ = tracker.suspect("nb.wrong_address", LIKELY, hit.line);
+    } else {
+        tracker.heal("nb.wrong_address");
+    }
+}
+
+/// Bands of NB-IoT by network in China: 460-00/02/07/08 band 8, 460-03/05/11 band 5,
+/// 460-01/06/09 bands 3 and 8.
+fn wanted(network: &str) -> Option<&'static [i64]> {
+    Some(match network.get(..5)? {
+        "46000" | "46002" | "46007" | "46008" => &[8],
+        "46003" | "46005" | "46011" => &[5],
+        "46001" | "46006" | "46009" => &[3, 8],
+        _ => return None,
+    })
+}
+
+fn bands(tracker: &mut Tracker, hit: &Hit<'_>) {
+    let set: Vec<String> = hit.rest().split(',').filter_map(int).map(|n| n.to_string()).collect();
+    tracker.memo.message = set.join(",");
+    tracker.memo.token_quote = Some((hit.line.number, hit.line.text.chars().take(200).collect()));
+    band_mismatch(tracker);
+}
+
+/// The card's network: `+CIMI:<imsi>` or `+COPS:0,2,"46000",9`.
+fn card(tracker: &mut Tracker, hit: &Hit<'_>) {
+    let digits = hit.rest().split([',', '"', ' ']).find(|part| part.starts_with("460"));
+    if let Some(digits) = digits {
+        tracker.memo.region = digits.chars().take(5).collect();
+        band_mismatch(tracker);
+    }
+}
+
+fn band_mismatch(tracker: &mut Tracker) {
+    let Some(wanted) = wanted(&tracker.memo.region) else { return };
+    let set: Vec<i64> = tracker.memo.message.split(',').filter_map(int).collect();
+    if set.is_empty() || set.iter().any(|band| wanted.contains(band)) {
+        return tracker.heal("nb.band_mismatch");
+    }
+    if let Some((number, text)) = tracker.memo.token_quote.clone() {
+        let _ = tracker.suspect_quoted("nb.band_mismatch", LIKELY, number, &text);
+    }
+}
+
+/// Digits of an IMEI.
+const IMEI_DIGITS: usize = 15;
+
+fn imei(text: &str) -> Option<&str> {
+    let text = text.trim_start_matches([' ', '"']);
+    let end = text.bytes().take_while(u8::is_ascii_digit).count();
+    (end == IMEI_DIGITS).then(|| &text[..end])
+}
+
+fn module(tracker: &mut Tracker, hit: &Hit<'_>) {
+    tracker.name = imei(hit.rest()).map(str::to_owned).or(tracker.name.take());
+}
+
+/// The name under which the module registers must be its IMEI (S4 ch6).
+fn endpoint(tracker: &mut Tracker, hit: &Hit<'_>) {
+    let other = match (imei(hit.rest()), &tracker.name) {
+        (Some(named), Some(own)) => named != own,
+        _ => false,
+    };
+    if other {
+        let _ = tracker.suspect("nb.imei_mismatch", LIKELY, hit.line);
+    }
 }
 
 fn echo(tracker: &mut Tracker, _: &Hit<'_>) {

@@ -31,6 +31,8 @@ pub(super) static SIGNS: &[Sign] = &[
     // Credentials and router.
     sign("start softAP success", &[Start(S::ProvisionSoftap)]),
     sign("start_device_", &[Start(S::ProvisionRadio)]),
+    sign("TO-DO", &[Call(stub)]),
+    sign("TODO", &[Call(stub)]),
     sign("UDP server socket listening", &[Start(S::ProvisionSoftap)]),
     sign("_parse_json_token", &[Start(S::ProvisionQr)]),
     sign("bytes from <", &[Call(phone_data)]),
@@ -110,6 +112,7 @@ pub(super) static SIGNS: &[Sign] = &[
     sign("report_reply", &[Call(report_reply)]).anywhere(),
     sign("method\":\"control\"", &[Done(S::Command)]).anywhere(),
     sign("method\":\"action\"", &[Done(S::Command)]).anywhere(),
+    sign("-203", &[Fault("report.no_reply")]).needs("eport"),
     sign("rc = -119", &[Fault("mqtt.message_too_large")]),
     sign("rc = -107", &[Fault("mqtt.too_many_subscriptions")]),
     sign("online result ", &[Call(gateway)]),
@@ -190,6 +193,14 @@ fn credentials(tracker: &mut Tracker, hit: &Hit<'_>) {
     };
     tracker.done(stage, hit.line);
     tracker.start(S::WifiJoin, hit.line);
+}
+
+/// A function of the sample adapter that nobody filled in (S2 §3).
+fn stub(tracker: &mut Tracker, hit: &Hit<'_>) {
+    let adapter = ["HAL_Wifi", "HAL_BT", "wifi_adapter", "HAL_Airkiss", "smart_config"];
+    if adapter.iter().any(|part| hit.line.text.contains(part)) {
+        let _ = tracker.suspect("build.hal_not_ported", LIKELY, hit.line);
+    }
 }
 
 fn joined(tracker: &mut Tracker, _: &Hit<'_>) {
@@ -322,7 +333,7 @@ fn handshake(tracker: &mut Tracker, hit: &Hit<'_>) {
         (false, true) => tls::Proof::Certificate,
         (false, false) => tls::Proof::Psk,
     };
-    tls::fault(tracker, hit.hex().unwrap_or(0), proof, false, hit.line);
+    tls::fault(tracker, hit.hex().unwrap_or(0), proof, tls::Board::Large, hit.line);
 }
 
 /// Result codes of the registration service (Tencent §4.1); the message wins over the number.
@@ -371,6 +382,14 @@ fn http(tracker: &mut Tracker, code: &'static str, line: &Line<'_>) {
     let stage = if tracker.memo.upgrade.is_some() { S::Ota } else { S::Dynreg };
     if let Some(fault) = tracker.suspect(code, LIKELY, line) {
         fault.stage = Some(stage);
+        // The same answers have a code of their own where only the link to a firmware gives them.
+        match (stage, code) {
+            (S::Ota, "http.forbidden") => {
+                fault.alternatives = vec!["ota.url_forbidden", "ota.finished_url_closed"];
+            }
+            (S::Ota, "http.not_found") => fault.alternatives = vec!["ota.url_not_found"],
+            _ => {}
+        }
     }
 }
 
@@ -655,6 +674,9 @@ const RACE_WAITS: u32 = 5;
 /// The reply to a token is late after this, milliseconds.
 const REPLY_LATE_MS: i64 = 10_000;
 
+/// A provisioned device that is connected reports its token before this, milliseconds.
+const TOKEN_LATE_MS: i64 = 60_000;
+
 /// Decides by absence.
 pub(super) fn finish(tracker: &mut Tracker) {
     let memo = &tracker.memo;
@@ -675,6 +697,20 @@ pub(super) fn finish(tracker: &mut Tracker) {
         let text = "the hotspot is up, and no message of a phone follows";
         let _ = tracker.suspect_quoted("provision.no_credentials", ABSENCE, waiting, text);
     }
+    let radio = tracker.started_at(S::ProvisionRadio);
+    let answered = tracker.faults.iter().any(|f| f.code.starts_with("provision."));
+    if radio > 0
+        && tracker.done_at(S::ProvisionRadio) == 0
+        && waiting == 0
+        && tracker.memo.waits >= PHONE_WAIT
+        && !answered
+    {
+        let text = "provisioning starts, and the driver says nothing until the end";
+        if let Some(fault) = tracker.suspect_quoted("build.hal_not_ported", SYMPTOM, radio, text) {
+            fault.alternatives = vec!["provision.radio_timeout", "provision.radio_start_failed"];
+        }
+    }
+    tracker.token_missing(TOKEN_LATE_MS);
     let late = match (tracker.memo.token_ms, tracker.last_ms) {
         (Some(sent), Some(last)) => last - sent > REPLY_LATE_MS,
         _ => false,

@@ -15,12 +15,21 @@ pub(super) enum Proof {
     Server,
 }
 
+/// What is known about the memory of a board: a record of a foreign protocol and a buffer that is
+/// too small give the same number.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Board {
+    Small,
+    Large,
+    Unknown,
+}
+
 /// Suspects the cause behind a number of the TLS or network layer.
 pub(super) fn fault(
     tracker: &mut Tracker,
     number: i64,
     proof: Proof,
-    small: bool,
+    board: Board,
     line: &Line<'_>,
 ) {
     tracker.memo.attempt_failed = true;
@@ -29,8 +38,11 @@ pub(super) fn fault(
         0x0044 => "tcp.connect_failed",
         0x7280 | 0x0050 | 0x7880 => "tls.handshake_closed",
         0x7780 => "tls.alert_received",
-        0x7200 if small => "tls.buffer_too_small",
-        0x7200 => "tls.not_tls_port",
+        0x7200 => match board {
+            Board::Small => "tls.buffer_too_small",
+            Board::Large => "tls.not_tls_port",
+            Board::Unknown => "tls.record_invalid",
+        },
         0x6800 => "tls.handshake_timeout",
         0x7f00 => "tls.out_of_memory",
         0x0001 => "tls.server_cert_expired",
@@ -47,6 +59,7 @@ pub(super) fn fault(
             | "tls.alert_received"
             | "tls.not_tls_port"
             | "tls.buffer_too_small"
+            | "tls.record_invalid"
             | "tcp.connect_failed"
     );
     let psk: &[&'static str] = &[
