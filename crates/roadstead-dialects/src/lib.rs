@@ -20,6 +20,7 @@ pub mod capability;
 pub mod cloud;
 #[cfg(feature = "device")]
 pub mod device;
+pub mod gizwits;
 pub mod huawei;
 pub mod tencent;
 
@@ -33,7 +34,8 @@ use roadstead_core::{Code, Value};
 pub use archive::{Adapted, Archive, ArchiveFile, Note, Packed};
 
 /// Every dialect of this build, alphabetical. A new vendor adds a folder, a `mod` line and a row.
-pub static ALL: &[&dyn Dialect] = &[&alibaba::Alibaba, &huawei::Huawei, &tencent::Tencent];
+pub static ALL: &[&dyn Dialect] =
+    &[&alibaba::Alibaba, &gizwits::Gizwits, &huawei::Huawei, &tencent::Tencent];
 
 /// Returns the dialect called `id`.
 pub fn find(id: &str) -> Option<&'static dyn Dialect> {

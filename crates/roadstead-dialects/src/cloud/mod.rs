@@ -17,6 +17,7 @@ mod session;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::time::Duration;
 
 use roadstead_core::device::{Device, Fingerprint};
 use roadstead_core::product::Product;
@@ -111,11 +112,24 @@ pub trait Cloud: Send + Sync {
         false
     }
 
+    /// Returns the pause between two packets to a device that reads one packet per segment and
+    /// loses the second; each then leaves in a write of its own. `None` sends at once, together.
+    fn pace(&self) -> Option<Duration> {
+        None
+    }
+
     /// Recognises a vendor HTTP call by host, path and shape.
     fn http(&self, request: &HttpRequest<'_>) -> Option<Box<dyn Call>>;
 
     /// Returns the text of a fresh device secret as the vendor would show it, made of `random`.
     fn new_secret(&self, random: [u8; 32]) -> Secret;
+
+    /// Returns the id of a fresh device where the vendor's cloud makes one, made of `random`;
+    /// `None` where it follows from product and node.
+    fn new_device_id(&self, random: [u8; 32]) -> Option<DeviceId> {
+        let _ = random;
+        None
+    }
 }
 
 /// What a client said before it was let in.

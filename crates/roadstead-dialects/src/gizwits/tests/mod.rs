@@ -1,0 +1,3 @@
+//! The cloud half as a whole: log-ins, recordings, rules.
+
+mod login;
