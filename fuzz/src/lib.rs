@@ -14,6 +14,7 @@ use roadstead_dialects::tencent::comm;
 use roadstead_dialects::{ALL, Dialect};
 use roadstead_doctor::{Doctor, Lang};
 use roadstead_wire::airlink::{Frame, Hopper, Keys, Plan, Scheme};
+use roadstead_wire::ble::{self, Dialogue, Provisioner};
 use roadstead_wire::coap::{self, Endpoint, Message, Reply};
 use roadstead_wire::http::Response;
 use roadstead_wire::mqtt::codec::{Decoder, encode};
@@ -217,6 +218,34 @@ pub fn airlink(data: &[u8]) {
     let _ = hopper.reason().code();
 }
 
+/// Writes of a phone and notifications of a device, a byte of length before each; the first byte
+/// chooses the framing. Nothing panics, and a phone fails at most once.
+pub fn ble(data: &[u8]) {
+    let Some((&first, mut rest)) = data.split_first() else { return };
+    let size = ble::PIECE_MIN;
+    let courier: Box<dyn ble::Courier> = match first % 3 {
+        // Without security: a key agreement for each input would be all it does.
+        0 | 1 => Box::new(ble::blufi::BluFiPhone::new(size, None)),
+        _ => Box::new(ble::llsync::LlSyncPhone::new(size)),
+    };
+    let porter: Box<dyn ble::Porter> = match first % 3 {
+        0 | 1 => Box::new(ble::blufi::BluFiDevice::new(size, [2; 32], first % 3 == 0)),
+        _ => Box::new(ble::llsync::LlSyncDevice::new(size)),
+    };
+    let network = ble::Network { ssid: b"home".to_vec(), ..ble::Network::default() };
+    let mut dialogue = Dialogue::new(courier, ble::Policy::default(), network, b"token".to_vec());
+    let mut device = Provisioner::new(porter, "lamp");
+    let (mut tasks, mut out) = (Vec::new(), Vec::new());
+    dialogue.handle(ble::Input::Start, Duration::ZERO, &mut out);
+    while let Some((&length, more)) = rest.split_first() {
+        let (piece, more) = more.split_at(usize::from(length).min(more.len()));
+        device.write(piece, &mut tasks);
+        dialogue.handle(ble::Input::Notified(piece), Duration::ZERO, &mut out);
+        rest = more;
+    }
+    assert!(out.iter().filter(|it| matches!(it, ble::Output::Failed(_))).count() <= 1);
+}
+
 /// A CoAP datagram: what is read is written and read equal, and an endpoint with a query under way
 /// answers every request once.
 pub fn coap(data: &[u8]) {
@@ -270,8 +299,9 @@ mod tests {
     type Target = fn(&[u8]);
 
     /// Every target by name.
-    const TARGETS: [(&str, Target); 13] = [
+    const TARGETS: [(&str, Target); 14] = [
         ("airlink", airlink),
+        ("ble", ble),
         ("coap", coap),
         ("device_search", device_search),
         ("dialect_hello", dialect_hello),

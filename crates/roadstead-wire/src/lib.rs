@@ -5,6 +5,7 @@
 //! (`roadstead-core`) and no vendor; dialects translate between the two.
 //!
 //! - [`airlink`]: Wi-Fi credentials through the air, sender and receiver of five schemes.
+//! - [`ble`]: provisioning over Bluetooth LE, phone and device of two framings.
 //! - [`coap`]: RFC 7252 as LAN devices speak it: messages and the exchange machine.
 //! - [`mqtt`]: MQTT 3.1, 3.1.1 and 5: packets, bytes (feature `codec`), topics, tries, sessions
 //!   of both roles.
@@ -16,6 +17,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod airlink;
+pub mod ble;
 pub mod coap;
 pub mod http;
 pub mod mqtt;
