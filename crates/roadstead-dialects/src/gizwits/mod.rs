@@ -11,11 +11,25 @@
 //! | cloud: HTTP calls | `http` |
 //! | cloud: MQTT session | `server` |
 //! | data points | `point` |
+//! | serial line of module and MCU | [`serial`] |
+//! | module | [`module`] |
+//! | virtual MCU | [`mcu`] |
+//! | phone: LAN, onboarding | [`app`] |
+//! | configuration in the laboratory | [`lab`] |
 //!
 //! Source: GizWits §1 to §8; recordings of GAgent 04020006 (`transcripts/gizwits`), seed
 //! gizwits-gagent-specification.
 
+#[cfg(feature = "app")]
+pub mod app;
+#[cfg(all(feature = "app", feature = "device"))]
+pub mod lab;
 pub mod lan;
+#[cfg(feature = "device")]
+pub mod mcu;
+#[cfg(feature = "device")]
+pub mod module;
+pub mod serial;
 
 #[cfg(feature = "server")]
 mod codes;
