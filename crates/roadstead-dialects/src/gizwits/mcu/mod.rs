@@ -324,7 +324,8 @@ impl Mcu {
             return;
         }
         let sum = hex::encode(Md5::digest(&file.bytes));
-        if let Some(file) = self.file.take_if(|file| file.md5.eq_ignore_ascii_case(sum.as_bytes())) {
+        if let Some(file) = self.file.take_if(|file| file.md5.eq_ignore_ascii_case(sum.as_bytes()))
+        {
             out(Output::Firmware(&file.bytes));
             self.link.push(Command::RestartModule, 0, &[], ());
         }

@@ -73,7 +73,10 @@ impl Module {
         self.log(Level::Warning, &alloc::format!("AirLink heard no network in time: {why:?}"), cx);
         cx.event(Event::Failed("module.not_configured", "nothing was heard in time"));
         match former {
-            _ if !self.policy.airlink_restores => self.open_soft_ap(true, cx),
+            _ if !self.policy.airlink_restores => {
+                self.open_window(cx);
+                self.open_soft_ap(true, cx);
+            }
             Former::SoftAp => self.open_soft_ap(true, cx),
             Former::Station => self.join(cx),
             Former::Nowhere => {

@@ -56,8 +56,7 @@ impl Module {
             self.broadcast(true, cx);
         }
         self.announcer.left = self.announcer.left.saturating_sub(1);
-        self.announcer.due =
-            (self.announcer.left > 0).then(|| cx.now + self.policy.announce_every);
+        self.announcer.due = (self.announcer.left > 0).then(|| cx.now + self.policy.announce_every);
         let is_over = self.announcer.left == 0;
         if is_over && self.mode.is_joined() && core::mem::take(&mut self.flash.is_fresh) {
             self.save(cx);

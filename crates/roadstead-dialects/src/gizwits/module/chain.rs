@@ -78,6 +78,11 @@ impl Module {
         };
     }
 
+    /// There is none any longer: what is under way is forgotten.
+    pub(super) fn leave_chain(&mut self) {
+        self.chain = Chain { id: self.chain.id.wrapping_add(1), ..Chain::default() };
+    }
+
     /// Does the next thing that can be done.
     pub(super) fn advance(&mut self, cx: &mut Cx<'_>) {
         let is_testing = self.test.as_ref().is_some_and(|test| test.network().is_some());
@@ -378,6 +383,7 @@ impl Module {
         if self.chain.trying_since.is_some_and(lost) {
             return self.restart_now(RestartReason::CloudLost, cx);
         }
+        self.chain.hold.take_if(|at| cx.now >= *at);
         if self.chain.resolving.is_some_and(|at| cx.now >= at) {
             self.resolved(Name::Api, Err("no answer"), cx);
         }

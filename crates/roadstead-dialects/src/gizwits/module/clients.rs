@@ -108,8 +108,7 @@ impl Module {
         }
         self.clients.list.reserve(CLIENTS_MAX);
         let framer = Framer::new();
-        let client =
-            Client { conn, is_in: false, heard: cx.now, framer, log: None, closes: None };
+        let client = Client { conn, is_in: false, heard: cx.now, framer, log: None, closes: None };
         self.clients.list.push(client);
     }
 

@@ -71,8 +71,10 @@ impl Flash {
 
     /// Writes the record.
     pub fn store(&self) -> Vec<u8> {
-        let (old_did, old_passcode) =
-            self.former.as_ref().map_or((&b""[..], &b""[..]), |(did, p)| (did.as_bytes(), p.expose()));
+        let (old_did, old_passcode) = self
+            .former
+            .as_ref()
+            .map_or((&b""[..], &b""[..]), |(did, p)| (did.as_bytes(), p.expose()));
         let (ssid, password) =
             self.network.as_ref().map_or((&b""[..], &b""[..]), |(ssid, p)| (ssid, p.expose()));
         let id = self.firmware_id.to_be_bytes();

@@ -31,11 +31,7 @@ pub(super) enum Asker {
         reads: bool,
     },
     /// A client of the cloud.
-    Cloud {
-        client: ClientId,
-        sn: Option<u32>,
-        reads: bool,
-    },
+    Cloud { client: ClientId, sn: Option<u32>, reads: bool },
 }
 
 /// A client id without memory of its own.

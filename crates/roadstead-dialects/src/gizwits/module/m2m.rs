@@ -217,6 +217,7 @@ impl Module {
     }
 
     pub(super) fn m2m_timeout(&mut self, cx: &mut Cx<'_>) {
+        self.m2m.hold.take_if(|at| cx.now >= *at);
         match self.m2m.link {
             Link::Resolving(at) if cx.now >= at => self.m2m_resolved(Err("no answer"), cx),
             Link::Connecting(at) if cx.now >= at => self.m2m_failed("no CONNACK in time", cx),

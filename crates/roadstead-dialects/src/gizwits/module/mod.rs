@@ -33,8 +33,8 @@ mod mode;
 mod ota;
 mod policy;
 mod reply;
-mod reset;
 mod report;
+mod reset;
 mod signal;
 mod test;
 #[cfg(test)]
@@ -181,7 +181,13 @@ impl Module {
         (!self.flash.did.is_empty()).then_some(&*self.flash.did)
     }
 
-    fn start(&mut self, record: &[u8], entropy: [u8; 32], date: Option<Timestamp>, cx: &mut Cx<'_>) {
+    fn start(
+        &mut self,
+        record: &[u8],
+        entropy: [u8; 32],
+        date: Option<Timestamp>,
+        cx: &mut Cx<'_>,
+    ) {
         *self = Self::new(self.config.clone(), self.policy.clone());
         self.is_on = true;
         self.entropy = entropy;
@@ -240,7 +246,11 @@ impl Module {
             (true, Some(_)) => self.log(Level::Info, "flash works again", cx),
             (true, None) | (false, Some(_)) => {}
             (false, None) => {
-                self.log(Level::Critical, "flash write failed: nothing is registered until it works", cx);
+                self.log(
+                    Level::Critical,
+                    "flash write failed: nothing is registered until it works",
+                    cx,
+                );
                 cx.event(Event::Failed("module.flash", "the record was not kept"));
             }
         }

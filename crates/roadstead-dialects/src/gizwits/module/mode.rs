@@ -18,10 +18,10 @@ use roadstead_core::{Secret, Tick};
 
 use super::super::lan::{CREDENTIAL_MAX, SOFTAP_IP, SOFTAP_PASSWORD};
 use super::super::serial::ConfigMode;
+use super::Module;
 use super::airlink::AirLink;
 use super::io::{Cx, Event, Level, Network, Output, RadioEvent, RestartReason};
 use super::test::Test;
-use super::Module;
 
 /// The radio.
 #[derive(Default)]
@@ -184,6 +184,7 @@ impl Module {
         self.drop_clients(cx);
         self.drop_pages(cx);
         self.go_offline(why, cx);
+        self.leave_chain();
         cx.put(Output::Serve { lan: false, web: false });
     }
 

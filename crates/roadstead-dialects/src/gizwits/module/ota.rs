@@ -72,6 +72,7 @@ struct Wanted {
 struct Transfer {
     image: Vec<u8>,
     md5: String,
+    version: Box<str>,
     is_hex: bool,
     /// Bytes of a piece, once the MCU is ready; lines for Intel HEX.
     piece: Option<usize>,
@@ -189,8 +190,12 @@ impl Module {
         let announced = head.header("firmware-md5").unwrap_or(&md5);
         let is_whole = announced.eq_ignore_ascii_case(&md5);
         if head.status != 200 || body.is_empty() || !is_whole {
-            let line = format!("firmware: status {}, {} bytes, sum {}", head.status, body.len(),
-                if is_whole { "fits" } else { "differs" });
+            let line = format!(
+                "firmware: status {}, {} bytes, sum {}",
+                head.status,
+                body.len(),
+                if is_whole { "fits" } else { "differs" }
+            );
             self.log(Level::Error, &line, cx);
             return self.fetch_failed(kind, cx);
         }
@@ -202,7 +207,7 @@ impl Module {
             }
             Kind::Mcu => {
                 let name = head.header("content-disposition").unwrap_or_default();
-                self.offer_file(body.to_vec(), md5, name.contains(".hex"));
+                self.offer_file(body.to_vec(), md5, wanted.version, name.contains(".hex"));
             }
         }
     }
@@ -222,13 +227,14 @@ impl Module {
         self.restart = Some((cx.now, RestartReason::Upgraded));
     }
 
-    fn offer_file(&mut self, image: Vec<u8>, md5: String, is_hex: bool) {
+    fn offer_file(&mut self, image: Vec<u8>, md5: String, version: Box<str>, is_hex: bool) {
         let mut payload = Vec::new();
         Offer { size: image.len() as u32, md5: md5.as_bytes() }.emit(&mut payload);
         self.uart.link.push(Command::FileOffer, 0, &payload, Tag::Own);
         self.ota.transfer = Some(Transfer {
             image,
             md5,
+            version,
             is_hex,
             piece: None,
             at: 0,
@@ -291,8 +297,12 @@ impl Module {
         if command != Command::FilePiece {
             return;
         }
-        if self.ota.transfer.as_ref().is_some_and(|transfer| transfer.is_last) {
-            self.ota.transfer = None;
+        if let Some(done) = self.ota.transfer.take_if(|transfer| transfer.is_last) {
+            // The MCU has it, even if it says so only after a restart: not offered again.
+            let version: Result<[u8; 8], _> = done.version.as_bytes().try_into();
+            if let (Ok(version), Some(info)) = (version, &mut self.uart.info) {
+                info.software = version;
+            }
             self.log(Level::Info, "the MCU has its firmware", cx);
             self.transaction_done(true);
         } else {

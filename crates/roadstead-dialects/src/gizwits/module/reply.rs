@@ -220,7 +220,8 @@ mod tests {
 
     #[test]
     fn firmware_answers() {
-        let body = "soft_ver=00000003&download_url=http://fw.gizwits.com/dev/ota/v4.1/download/9?x=1\r\n";
+        let body =
+            "soft_ver=00000003&download_url=http://fw.gizwits.com/dev/ota/v4.1/download/9?x=1\r\n";
         let offer = checked(200, body.as_bytes()).expect("readable").expect("new");
         assert_eq!(&*offer.version, "00000003");
         assert_eq!(&*offer.url.path, "/dev/ota/v4.1/download/9?x=1");

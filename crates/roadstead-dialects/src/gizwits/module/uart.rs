@@ -342,3 +342,11 @@ impl Module {
         self.answer(Command::ModuleInfo, sn, &payload, cx);
     }
 }
+
+#[cfg(test)]
+impl Module {
+    /// Returns when the MCU was last heard.
+    pub(super) fn uart_heard(&self) -> Tick {
+        self.uart.heard
+    }
+}

@@ -65,9 +65,8 @@ pub enum FormError {
 ///
 /// Which rule is broken.
 pub fn check_form(query: &str) -> Result<(&str, &str), FormError> {
-    let field = |name: &str| {
-        query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
-    };
+    let field =
+        |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
     let ssid = field("ssid").filter(|ssid| !ssid.is_empty()).ok_or(FormError::NoName)?;
     let password = field("pass").unwrap_or_default();
     for text in [ssid, password] {

@@ -120,8 +120,7 @@ impl<T: Copy> Link<T> {
         self.wire.clear();
         encode(&Frame { cmd, sn, flags: slot.flags, payload: &slot.payload }, &mut self.wire);
         let due = now + self.wait(slot.command);
-        self.waiting =
-            Some(Waiting { command: slot.command, sn, tag: slot.tag, sends: 1, due });
+        self.waiting = Some(Waiting { command: slot.command, sn, tag: slot.tag, sends: 1, due });
         self.spare.push(slot.payload);
         Some(&self.wire)
     }

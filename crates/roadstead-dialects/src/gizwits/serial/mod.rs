@@ -20,7 +20,7 @@ mod tests;
 
 pub use codec::{Decoder, FRAME_LEN_MAX, Frame, Received, encode};
 pub use command::{Command, ConfigMode, Illegal};
-pub use info::{DeviceInfo, InfoError, ModuleInfo, Piece, Ready, Status, Offer, network_time};
+pub use info::{DeviceInfo, InfoError, ModuleInfo, Offer, Piece, Ready, Status, network_time};
 pub use link::{Link, LinkPolicy, Lost, QUEUE_MAX, Timed};
 
 /// Speed of the line in bits per second; a byte takes ten bits (seed §3_5).
