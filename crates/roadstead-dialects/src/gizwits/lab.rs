@@ -299,8 +299,8 @@ impl World {
         phone.handle(input, self.now, &mut out);
         for output in out {
             match output {
-                OnboardOutput::Tell(bytes) => self.to_module(Where::AtModule, bytes),
-                OnboardOutput::Broadcast(bytes) => self.to_module(Where::Home, bytes),
+                OnboardOutput::Tell(bytes) => self.send_to(Where::AtModule, bytes),
+                OnboardOutput::Broadcast(bytes) => self.send_to(Where::Home, bytes),
                 OnboardOutput::GoHome => {
                     self.place = Where::Nowhere;
                     self.after(CHANGE, Due::Home);
@@ -311,7 +311,7 @@ impl World {
         }
     }
 
-    fn to_module(&mut self, place: Where, bytes: Vec<u8>) {
+    fn send_to(&mut self, place: Where, bytes: Vec<u8>) {
         if self.air == place && !self.is_lost() {
             self.after(AIR, Due::Udp(bytes));
         }

@@ -24,18 +24,19 @@ pub fn discover() -> Vec<u8> {
 
 /// Reads an answer on the asking port, or an announcement on UDP 2415.
 pub fn heard(bytes: &[u8]) -> Option<Found> {
-    match Message::of(&udp(bytes)?) {
-        Message::Found(block) | Message::Announce(block) => Some(Found::of(&block)),
-        Message::Configured { mac, product_key, did } => Some(Found {
-            did: super::text(did),
-            mac: hex::encode_upper(mac),
-            product_key: super::text(product_key),
-            is_gateway: false,
-            is_fresh: true,
-            api_server: None,
-        }),
-        _ => None,
+    let message = Message::of(&udp(bytes)?);
+    if let Message::Found(block) | Message::Announce(block) = message {
+        return Some(Found::of(&block));
     }
+    let Message::Configured { mac, product_key, did } = message else { return None };
+    Some(Found {
+        did: super::text(did),
+        mac: hex::encode_upper(mac),
+        product_key: super::text(product_key),
+        is_gateway: false,
+        is_fresh: true,
+        api_server: None,
+    })
 }
 
 /// A search: asks every second for some time.

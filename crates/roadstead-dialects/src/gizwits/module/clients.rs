@@ -174,6 +174,10 @@ impl Module {
         self.scratch = bytes;
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what is left is said by modules, not to them"
+    )]
     fn message(&mut self, conn: ConnId, message: &Message<'_>, cx: &mut Cx<'_>) {
         let is_in = self.clients.find(conn).is_some_and(|client| client.is_in);
         match *message {

@@ -34,7 +34,7 @@ impl Led {
 
     /// Returns whether it is lit this long after the pattern began.
     pub fn is_lit(self, since: Duration) -> bool {
-        let phase = |period_ms: u128| since.as_millis() / period_ms % 2 == 0;
+        let phase = |period_ms: u128| (since.as_millis() / period_ms).is_multiple_of(2);
         match self {
             Self::Off => false,
             Self::On => true,

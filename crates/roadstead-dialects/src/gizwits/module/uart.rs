@@ -298,6 +298,7 @@ impl Module {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "every other command is lost alike")]
     fn unanswered(&mut self, lost: Lost<Tag>, cx: &mut Cx<'_>) {
         match lost.command {
             Command::DeviceInfo => self.next_round(cx),

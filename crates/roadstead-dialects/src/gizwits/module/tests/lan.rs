@@ -194,7 +194,7 @@ fn answers_go_to_the_asker_and_reports_to_everybody() {
     bench.run(10);
     // The report that follows goes everywhere.
     let report = [&[0x91, 4][..], bench.mcu.as_ref().expect("MCU").panel().status()].concat();
-    assert_eq!(bench.heard(1), [report.clone()]);
+    assert_eq!(bench.heard(1), std::slice::from_ref(&report));
     assert_eq!(bench.heard(2)[1], report);
     let publishes: Vec<_> = bench
         .said

@@ -346,7 +346,8 @@ impl Replay {
         assert_eq!(hexes(&words(&ours)), hexes(&expected), "{}: status", self.name);
         // Answers repeat the MCU's number; the date differs with the speed of the run.
         let answers = |list: &[(u8, u8, Vec<u8>)]| {
-            let of = |f: &&(u8, u8, Vec<u8>)| f.0 % 2 == 0 || f.0 == Command::Illegal as u8;
+            let of =
+                |f: &&(u8, u8, Vec<u8>)| f.0.is_multiple_of(2) || f.0 == Command::Illegal as u8;
             list.iter()
                 .filter(of)
                 .map(|f| match f.0 {
