@@ -335,6 +335,6 @@ mod tests {
     #[test]
     fn a_dead_air_fails_with_a_reason() {
         let run = run(&Policy::document(), 1.0, 1);
-        assert_eq!(run.failure, Some("attempt.device_not_found"));
+        assert_eq!(run.failure, Some("attempt.device_silent"));
     }
 }

@@ -175,7 +175,7 @@ impl Onboard {
     fn tell(&mut self, now: Tick, out: &mut Vec<OnboardOutput>) {
         let State::Telling { next, until } = &mut self.state else { return };
         if now >= *until {
-            return self.fail("attempt.device_not_found", "the module never answered", out);
+            return self.fail("attempt.device_silent", "the module never answered", out);
         }
         if now >= *next {
             *next = now + self.policy.tell_every;

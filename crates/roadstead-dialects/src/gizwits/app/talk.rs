@@ -151,7 +151,7 @@ impl TalkError {
     pub fn code(self) -> Code {
         match self {
             Self::NotBindable => "module.not_bindable",
-            Self::WrongPasscode => "auth.wrong_secret",
+            Self::WrongPasscode => "module.wrong_passcode",
             Self::Silent | Self::Closed | Self::Garbage | Self::Done => "module.lan_lost",
         }
     }

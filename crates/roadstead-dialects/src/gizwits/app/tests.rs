@@ -200,7 +200,7 @@ fn credentials_every_two_seconds_until_the_module_has_them() {
 
 #[test]
 fn onboarding_that_never_ends_ends() {
-    for (home, code) in [(false, "attempt.device_not_found"), (true, "attempt.never_connected")] {
+    for (home, code) in [(false, "attempt.device_silent"), (true, "attempt.never_connected")] {
         let task = OnboardTask { ssid: (*b"Office").into(), password: "x".into(), mac: None };
         let mut dialogue = Onboard::new(task, OnboardPolicy::default()).expect("fits");
         let mut out = Vec::new();

@@ -272,7 +272,7 @@ impl Module {
                 *station = Station::Waiting(cx.now + self.policy.rejoin);
                 let line = format!("the network was not joined: {code}");
                 self.log(Level::Error, &line, cx);
-                cx.event(Event::Failed("module.join_failed", &line));
+                cx.event(Event::Failed("attempt.network_not_joined", &line));
             }
             (RadioEvent::Lost, Mode::Station(_)) => {
                 self.log(Level::Warning, "the router is gone: joining again", cx);

@@ -178,7 +178,7 @@ impl Module {
     pub(super) fn fetch_failed(&mut self, kind: Kind, cx: &mut Cx<'_>) {
         self.ota.wanted = None;
         self.log(Level::Error, "firmware was not fetched; the next check tries again", cx);
-        cx.event(Event::Failed("ota.failed", "the file was not fetched"));
+        cx.event(Event::Failed("module.firmware_failed", "the file was not fetched"));
         if kind == Kind::Mcu {
             self.transaction_done(false);
         }
@@ -217,7 +217,7 @@ impl Module {
         let Some((id, version)) = self.ota.installing.take() else { return };
         if !done {
             self.log(Level::Error, "firmware was not installed", cx);
-            return cx.event(Event::Failed("ota.failed", "the image was not kept"));
+            return cx.event(Event::Failed("module.firmware_failed", "the image was not kept"));
         }
         if let Some(id) = id {
             self.flash.firmware_id = id;
