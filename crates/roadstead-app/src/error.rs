@@ -1,5 +1,6 @@
 //! Why a phone's request or an onboarding failed.
 
+use roadstead_dialects::alibaba::app::{ControlError, ProvisionerError};
 use roadstead_dialects::tencent::app::DialogueError;
 
 /// Every failure of this crate, each with a stable code.
@@ -31,6 +32,28 @@ pub enum AppError {
     /// The device said what went wrong.
     #[error(transparent)]
     Device(#[from] DialogueError),
+    /// The device refused network and token.
+    #[error(transparent)]
+    Refused(#[from] ProvisionerError),
+    /// The device is not controlled in the LAN.
+    #[error(transparent)]
+    Local(#[from] ControlError),
+    /// The device answered a request in the LAN with a refusal.
+    #[error("the device answered {number}: {words}")]
+    LocalAnswer {
+        /// Vendor's number.
+        number: i64,
+        /// Vendor's words.
+        words: String,
+    },
+    /// The device said why its last try failed.
+    #[error("the device reported `{words}`")]
+    Said {
+        /// Stable code.
+        code: String,
+        /// Its words.
+        words: String,
+    },
     /// The platform says that the token cannot be used any longer.
     #[error("the platform refused the device's token: {code}")]
     Token {
@@ -49,11 +72,14 @@ impl AppError {
     /// Returns the code that API, attempts and documentation share.
     pub fn code(&self) -> &str {
         match self {
-            Self::Api { code, .. } | Self::Token { code } => code,
+            Self::Api { code, .. } | Self::Token { code } | Self::Said { code, .. } => code,
             Self::Transport(error) if error.is_decode() => "client.answer",
             Self::Transport(_) => "client.unreachable",
             Self::Socket { .. } => "client.socket",
             Self::Device(error) => error.code(),
+            Self::Refused(error) => error.code(),
+            Self::Local(error) => error.code(),
+            Self::LocalAnswer { .. } => "command.refused",
             Self::Silent => "attempt.device_silent",
             Self::NotReported => "attempt.never_connected",
         }

@@ -5,12 +5,16 @@
 //! - [`provision()`]: token, dialogue, polling, binding; every stage the phone sees is reported to
 //!   the platform, so that a failed attempt has one reason.
 //! - [`read_log`]: a device's own log after a failure.
+//! - [`alibaba`]: the same for devices of that vendor, which speak CoAP: provisioning, discovery,
+//!   binding by a token of their own, control without the platform.
 //!
 //! Radio schemes and the change of Wi-Fi networks are the phone's operating system's business.
 
+pub mod alibaba;
 pub mod api;
 mod dialogue;
 mod error;
+mod journal;
 mod provision;
 
 #[cfg(test)]

@@ -5,18 +5,19 @@
 //! give the reason when it fails.
 
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use roadstead_core::attempt::Stage;
-use roadstead_core::{Secret, Timestamp, Value};
+use roadstead_core::{Secret, Value};
 use roadstead_dialects::tencent::app::{Output, Policy, Task};
 use roadstead_dialects::tencent::comm::Progress;
 use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::AppError;
-use crate::api::{BindToken, Client, Facts, Mark, TokenProgress};
+use crate::api::{BindToken, Client, TokenProgress};
 use crate::dialogue::Talk;
+use crate::journal::Journal;
 
 /// How the device gets network and token.
 #[derive(Clone)]
@@ -112,23 +113,12 @@ pub async fn provision(
 ) -> Result<Provisioned, AppError> {
     let token = client.create_bind_token(options.auto_bind).await?;
     let attempt_id = token.attempt_id.clone();
-    let mut journey = Journey {
-        client,
-        token,
-        marks: Vec::new(),
-        facts: Facts { method: Some(options.method.name().into()), ..Facts::default() },
-        is_found: false,
-        auto_bind: options.auto_bind,
-        observer: &mut observer,
-    };
+    let journal = Journal::open(client, attempt_id, options.method.name(), &mut observer);
+    let auto_bind = options.auto_bind;
+    let mut journey = Journey { client, token, journal, is_found: false, auto_bind };
     journey.mark(Stage::TokenCreated, None);
     let result = journey.travel(options).await;
-    journey.report().await;
-    if let Err(error) = &result
-        && let Err(lost) = client.report_failure(&attempt_id, error.code(), &words(error)).await
-    {
-        tracing::warn!(code = lost.code(), "the platform was not told the reason");
-    }
+    journey.journal.close(result.as_ref().err()).await;
     result
 }
 
@@ -152,15 +142,16 @@ impl Method {
 struct Journey<'a> {
     client: &'a Client,
     token: BindToken,
-    /// Stages that the platform has not been told: in the device's network it is out of reach.
-    marks: Vec<Mark>,
-    facts: Facts,
+    journal: Journal<'a>,
     is_found: bool,
     auto_bind: bool,
-    observer: &'a mut dyn FnMut(Event),
 }
 
 impl Journey<'_> {
+    fn mark(&mut self, stage: Stage, detail: Option<String>) {
+        self.journal.mark(stage, detail);
+    }
+
     async fn travel(&mut self, options: Options) -> Result<Provisioned, AppError> {
         let task = options.method.clone().task(&self.token.token);
         let mut talk = Talk::open(task, options.policy, options.device, options.progress).await?;
@@ -179,14 +170,13 @@ impl Journey<'_> {
             match output {
                 Output::Found { product, device, .. } => {
                     let detail = format!("{product}/{device}");
-                    self.facts.product = Some(product);
-                    self.facts.device = Some(device);
+                    self.journal.is_about(product, device);
                     self.mark(Stage::DeviceReplied, Some(detail));
                     self.is_found = true;
                     is_sent = true;
                 }
                 Output::PreviousError(text) => {
-                    (self.observer)(Event::PreviousError { text: text.to_string() });
+                    self.journal.tell(Event::PreviousError { text: text.to_string() });
                 }
                 Output::Progress(progress) => {
                     self.is_found = true;
@@ -194,7 +184,7 @@ impl Journey<'_> {
                     self.progress(progress);
                 }
                 Output::Silent => {
-                    (self.observer)(Event::Silent);
+                    self.journal.tell(Event::Silent);
                     is_sent = true;
                 }
                 Output::Failed(error) => return Err(error.into()),
@@ -251,7 +241,7 @@ impl Journey<'_> {
 
     /// Asks once. A platform out of reach is no end: the phone may be changing networks.
     async fn ask(&mut self) -> Result<Option<Provisioned>, AppError> {
-        self.report().await;
+        self.journal.report().await;
         let state = match self.client.bind_token(&self.token.token).await {
             Ok(state) => state,
             Err(AppError::Transport(error)) => {
@@ -282,45 +272,10 @@ impl Journey<'_> {
             }
         }
     }
-
-    fn mark(&mut self, stage: Stage, detail: Option<String>) {
-        let at = date();
-        let time_ms = at.as_millis();
-        (self.observer)(Event::Stage { stage, time_ms, detail: detail.clone() });
-        self.marks.push(Mark { stage, at, detail });
-    }
-
-    /// Tells the platform the stages it does not know yet; they wait while it is out of reach.
-    async fn report(&mut self) {
-        if self.marks.is_empty() {
-            return;
-        }
-        let id = &self.token.attempt_id;
-        match self.client.report_stages(id, &self.marks, &self.facts).await {
-            Ok(()) => self.marks.clear(),
-            Err(error) => tracing::debug!(code = error.code(), "stages wait"),
-        }
-    }
 }
 
 /// Returns the code of a reason, which is a text or an object with `code`.
-fn reason_code(reason: Option<&Value>) -> String {
+pub(crate) fn reason_code(reason: Option<&Value>) -> String {
     let code = reason.and_then(|reason| reason.as_str().or_else(|| reason.get("code")?.as_str()));
     code.unwrap_or("bind.expired").to_string()
-}
-
-fn words(error: &AppError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
-}
-
-fn date() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(since.as_millis() as i64)
 }

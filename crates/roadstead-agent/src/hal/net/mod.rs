@@ -219,7 +219,8 @@ impl Net for Hardware {
         match action {
             UdpAction::Bind(port) => {
                 let local = self.local(port);
-                if let Err(error) = self.sockets.bind(port, local) {
+                let everybody = self.options.broadcast_address();
+                if let Err(error) = self.sockets.bind(port, local, everybody) {
                     tracing::warn!(%local, %error, "UDP port is not free");
                     let code = error.raw_os_error().unwrap_or(-1);
                     self.send_later(Inbound::Wifi(WifiEvent::ApFailed(code)));
@@ -228,8 +229,8 @@ impl Net for Hardware {
             UdpAction::Close(port) => self.sockets.close(port),
             UdpAction::Send { port, to, bytes } => self.sockets.send(port, to, &bytes),
             UdpAction::Broadcast { port, bytes } => {
-                let to = SocketAddr::from((self.options.broadcast_address(), port));
-                self.sockets.broadcast(self.lan_ip(), to, &bytes);
+                let to = (self.options.broadcast_address(), self.local(port).port());
+                self.sockets.broadcast(port, self.lan_ip(), to.into(), &bytes);
             }
         }
     }

@@ -285,7 +285,7 @@ async fn broadcasts_reach_the_listeners_of_this_machine() {
     let sockets = Sockets::new(inbox);
     let listener = UdpSocket::bind("127.255.255.255:0").await.expect("bind");
     let to = listener.local_addr().expect("address");
-    sockets.broadcast(Ipv4Addr::new(127, 0, 0, 24), to, &bytes::Bytes::from_static(b"hello"));
+    sockets.broadcast(9, Ipv4Addr::new(127, 0, 0, 24), to, &bytes::Bytes::from_static(b"hello"));
     let mut buffer = [0; 16];
     let received = tokio::time::timeout(PATIENCE, listener.recv_from(&mut buffer)).await;
     let (len, from) = received.expect("in time").expect("datagram");
@@ -309,4 +309,26 @@ fn the_network_of_the_options_decides_who_joins() {
             assert_eq!(matches!(event, WifiEvent::Joined(_)), joins, "{password}");
         }
     });
+}
+
+#[tokio::test]
+async fn what_is_sent_to_everybody_is_heard_and_answered_from_the_same_port() {
+    let (inbox, mut results) = mpsc::channel(8);
+    let mut sockets = Sockets::new(inbox);
+    let everybody = Ipv4Addr::new(127, 255, 255, 255);
+    let phone = UdpSocket::bind("127.0.0.27:0").await.expect("bind");
+    // Any free port: the dialect's number of it is 9.
+    let port = UdpSocket::bind("127.0.0.26:0").await.expect("bind").local_addr().expect("address");
+    sockets.bind(9, port, everybody).expect("bind");
+    phone.set_broadcast(true).expect("broadcast");
+    phone.send_to(b"who?", (everybody, port.port())).await.expect("sent");
+    let heard = tokio::time::timeout(PATIENCE, results.recv()).await.expect("in time");
+    let Some(Inbound::Udp(heard)) = heard else { panic!("datagram") };
+    assert_eq!((&heard.bytes[..], heard.port), (&b"who?"[..], 9));
+    assert_eq!(heard.from, phone.local_addr().expect("address"));
+    let to = phone.local_addr().expect("address");
+    sockets.broadcast(9, Ipv4Addr::LOCALHOST, to, &bytes::Bytes::from_static(b"me"));
+    let mut buffer = [0; 16];
+    let answer = tokio::time::timeout(PATIENCE, phone.recv_from(&mut buffer)).await;
+    assert_eq!(answer.expect("in time").expect("datagram").1, port);
 }

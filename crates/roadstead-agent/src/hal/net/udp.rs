@@ -25,6 +25,17 @@ struct Open {
     /// For sending: tokio's half refuses until the reactor has seen the socket once.
     socket: std::net::UdpSocket,
     reader: JoinHandle<()>,
+    /// Hears what is sent to everybody.
+    everybody: Option<JoinHandle<()>>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.reader.abort();
+        if let Some(everybody) = &self.everybody {
+            everybody.abort();
+        }
+    }
 }
 
 impl Sockets {
@@ -32,20 +43,31 @@ impl Sockets {
         Self { open: BTreeMap::new(), inbox }
     }
 
-    /// Listens at `local` under the dialect's number `port`.
-    pub(super) fn bind(&mut self, port: u16, local: SocketAddr) -> io::Result<()> {
+    /// Listens at `local` under the dialect's number `port`, and to what is sent to everybody at
+    /// `broadcast`.
+    pub(super) fn bind(
+        &mut self,
+        port: u16,
+        local: SocketAddr,
+        broadcast: Ipv4Addr,
+    ) -> io::Result<()> {
         self.close(port);
         let socket = bind(local)?;
         let own = UdpSocket::from_std(socket.try_clone()?)?;
         let reader = tokio::spawn(read(port, own, self.inbox.clone()));
-        self.open.insert(port, Open { socket, reader });
+        // A socket of one address does not hear broadcasts; one of all addresses does.
+        let everybody = (!local.ip().is_unspecified())
+            .then(|| shared(SocketAddr::from((broadcast, local.port()))))
+            .and_then(|heard| {
+                heard.inspect_err(|error| tracing::debug!(%error, "broadcasts are not heard")).ok()
+            });
+        let everybody = everybody.map(|own| tokio::spawn(read(port, own, self.inbox.clone())));
+        self.open.insert(port, Open { socket, reader, everybody });
         Ok(())
     }
 
     pub(super) fn close(&mut self, port: u16) {
-        if let Some(open) = self.open.remove(&port) {
-            open.reader.abort();
-        }
+        self.open.remove(&port);
     }
 
     pub(super) fn is_open(&self, port: u16) -> bool {
@@ -61,22 +83,19 @@ impl Sockets {
         }
     }
 
-    /// Sends to everybody from a socket of its own.
-    pub(super) fn broadcast(&self, from: Ipv4Addr, to: SocketAddr, bytes: &Bytes) {
-        let sent = bind(SocketAddr::from((from, 0))).and_then(|socket| {
+    /// Sends to everybody: from the open socket of this number, so that answers arrive, or from
+    /// one of its own.
+    pub(super) fn broadcast(&self, port: u16, from: Ipv4Addr, to: SocketAddr, bytes: &Bytes) {
+        let send = |socket: &std::net::UdpSocket| {
             socket.set_broadcast(true)?;
             socket.send_to(bytes, to)
-        });
+        };
+        let sent = match self.open.get(&port) {
+            Some(open) => send(&open.socket),
+            None => bind(SocketAddr::from((from, 0))).and_then(|socket| send(&socket)),
+        };
         if let Err(error) = sent {
             tracing::debug!(%to, %error, "broadcast lost");
-        }
-    }
-}
-
-impl Drop for Sockets {
-    fn drop(&mut self) {
-        for open in self.open.values() {
-            open.reader.abort();
         }
     }
 }
@@ -86,6 +105,15 @@ fn bind(local: SocketAddr) -> io::Result<std::net::UdpSocket> {
     let socket = std::net::UdpSocket::bind(local)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+/// Returns a socket whose address others of this machine may have, too.
+fn shared(local: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&local.into())?;
+    UdpSocket::from_std(socket.into())
 }
 
 async fn read(port: u16, socket: UdpSocket, inbox: mpsc::Sender<Inbound>) {
