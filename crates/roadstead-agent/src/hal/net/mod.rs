@@ -50,6 +50,8 @@ pub struct Options {
     pub command_port: u16,
     /// Where it sends to everybody; `None` for the usual address of the kind of `lan`.
     pub broadcast: Option<Ipv4Addr>,
+    /// Hears what is sent to everybody at its ports.
+    pub hears_everybody: bool,
     /// One file per stored value.
     pub data_dir: PathBuf,
     /// Authorities trusted for server certificates, PEM; `None` for the system's.
@@ -62,7 +64,15 @@ impl Options {
     /// Returns a device at `lan` that keeps its values in `data_dir`. Port 0 is the dialect's.
     pub fn new(lan: SocketAddr, command_port: u16, data_dir: impl Into<PathBuf>) -> Self {
         let data_dir = data_dir.into();
-        Self { lan, command_port, broadcast: None, data_dir, ca_file: None, network: None }
+        Self {
+            lan,
+            command_port,
+            broadcast: None,
+            hears_everybody: false,
+            data_dir,
+            ca_file: None,
+            network: None,
+        }
     }
 
     fn broadcast_address(&self) -> Ipv4Addr {
@@ -219,7 +229,8 @@ impl Net for Hardware {
         match action {
             UdpAction::Bind(port) => {
                 let local = self.local(port);
-                let everybody = self.options.broadcast_address();
+                let everybody =
+                    self.options.hears_everybody.then(|| self.options.broadcast_address());
                 if let Err(error) = self.sockets.bind(port, local, everybody) {
                     tracing::warn!(%local, %error, "UDP port is not free");
                     let code = error.raw_os_error().unwrap_or(-1);

@@ -319,7 +319,12 @@ async fn what_is_sent_to_everybody_is_heard_and_answered_from_the_same_port() {
     let phone = UdpSocket::bind("127.0.0.27:0").await.expect("bind");
     // Any free port: the dialect's number of it is 9.
     let port = UdpSocket::bind("127.0.0.26:0").await.expect("bind").local_addr().expect("address");
-    sockets.bind(9, port, everybody).expect("bind");
+    sockets.bind(9, port, Some(everybody)).expect("bind");
+    // Closed and opened again at once, as a device does that changes networks.
+    sockets.close(9);
+    assert!(!sockets.is_open(9));
+    sockets.bind(9, port, Some(everybody)).expect("bind again");
+    assert!(sockets.is_open(9));
     phone.set_broadcast(true).expect("broadcast");
     phone.send_to(b"who?", (everybody, port.port())).await.expect("sent");
     let heard = tokio::time::timeout(PATIENCE, results.recv()).await.expect("in time");

@@ -22,6 +22,10 @@ pub(super) struct Sockets {
 }
 
 struct Open {
+    local: SocketAddr,
+    /// Closed for the device. The socket stays until it stops: a reader ends later than a device
+    /// may listen again.
+    is_closed: bool,
     /// For sending: tokio's half refuses until the reactor has seen the socket once.
     socket: std::net::UdpSocket,
     reader: JoinHandle<()>,
@@ -43,40 +47,49 @@ impl Sockets {
         Self { open: BTreeMap::new(), inbox }
     }
 
-    /// Listens at `local` under the dialect's number `port`, and to what is sent to everybody at
-    /// `broadcast`.
+    /// Listens at `local` under the dialect's number `port`, and with `broadcast` to what is sent
+    /// to everybody there.
     pub(super) fn bind(
         &mut self,
         port: u16,
         local: SocketAddr,
-        broadcast: Ipv4Addr,
+        broadcast: Option<Ipv4Addr>,
     ) -> io::Result<()> {
-        self.close(port);
+        if let Some(open) = self.open.get_mut(&port).filter(|open| open.local == local) {
+            open.is_closed = false;
+            return Ok(());
+        }
+        self.open.remove(&port);
         let socket = bind(local)?;
         let own = UdpSocket::from_std(socket.try_clone()?)?;
         let reader = tokio::spawn(read(port, own, self.inbox.clone()));
         // A socket of one address does not hear broadcasts; one of all addresses does.
-        let everybody = (!local.ip().is_unspecified())
-            .then(|| shared(SocketAddr::from((broadcast, local.port()))))
-            .and_then(|heard| {
-                heard.inspect_err(|error| tracing::debug!(%error, "broadcasts are not heard")).ok()
-            });
+        let everybody = broadcast.filter(|_| !local.ip().is_unspecified()).and_then(|ip| {
+            let heard = shared(SocketAddr::from((ip, local.port())));
+            heard.inspect_err(|error| tracing::debug!(%error, "broadcasts are not heard")).ok()
+        });
         let everybody = everybody.map(|own| tokio::spawn(read(port, own, self.inbox.clone())));
-        self.open.insert(port, Open { socket, reader, everybody });
+        self.open.insert(port, Open { local, is_closed: false, socket, reader, everybody });
         Ok(())
     }
 
     pub(super) fn close(&mut self, port: u16) {
-        self.open.remove(&port);
+        if let Some(open) = self.open.get_mut(&port) {
+            open.is_closed = true;
+        }
     }
 
     pub(super) fn is_open(&self, port: u16) -> bool {
-        self.open.contains_key(&port)
+        self.open(port).is_some()
+    }
+
+    fn open(&self, port: u16) -> Option<&Open> {
+        self.open.get(&port).filter(|open| !open.is_closed)
     }
 
     /// Sends; a full or failing socket loses the datagram, as a radio would.
     pub(super) fn send(&self, port: u16, to: SocketAddr, bytes: &Bytes) {
-        if let Some(open) = self.open.get(&port)
+        if let Some(open) = self.open(port)
             && let Err(error) = open.socket.send_to(bytes, to)
         {
             tracing::debug!(%to, %error, "datagram lost");
@@ -90,7 +103,7 @@ impl Sockets {
             socket.set_broadcast(true)?;
             socket.send_to(bytes, to)
         };
-        let sent = match self.open.get(&port) {
+        let sent = match self.open(port) {
             Some(open) => send(&open.socket),
             None => bind(SocketAddr::from((from, 0))).and_then(|socket| send(&socket)),
         };
