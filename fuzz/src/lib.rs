@@ -10,9 +10,12 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use roadstead_core::{Map, Timestamp, Value};
 use roadstead_dialects::cloud::{Account, Claim, Cloud, Hello, HttpRequest, Route, Tls};
+use roadstead_dialects::huawei::{gunzip, gzip as pack};
 use roadstead_dialects::tencent::comm;
-use roadstead_dialects::{ALL, Dialect};
+use roadstead_dialects::{ALL, ArchiveFile, Dialect, Packed, Problem};
 use roadstead_doctor::{Doctor, Lang};
+use roadstead_server::archive::{Files, is_zip, unpack};
+use roadstead_server::north::multipart;
 use roadstead_wire::airlink::{Frame, Hopper, Keys, Plan, Scheme};
 use roadstead_wire::ble::{self, Dialogue, Provisioner};
 use roadstead_wire::coap::{self, Endpoint, Message, Reply};
@@ -190,6 +193,73 @@ pub fn dialect_model(data: &[u8]) {
     }
 }
 
+/// The body of a packed message: never more than the limit, and what unpacks packs again.
+pub fn gzip(data: &[u8]) {
+    const BYTES_MAX: usize = 4096;
+    for bytes_max in [1, BYTES_MAX] {
+        if let Ok(plain) = gunzip(data, bytes_max) {
+            assert!(plain.len() <= bytes_max);
+            assert_eq!(gunzip(&pack(&plain), bytes_max), Ok(plain));
+        }
+    }
+}
+
+/// A content type, a line feed, the body of an upload: parts lie inside the body, in order.
+pub fn multipart(data: &[u8]) {
+    let cut = data.iter().position(|&byte| byte == b'\n').unwrap_or(data.len());
+    let (kind, body) = data.split_at(cut);
+    let body = body.get(1..).unwrap_or_default();
+    let Ok(kind) = core::str::from_utf8(kind) else { return };
+    let Some(boundary) = multipart::boundary(kind) else { return };
+    let mut last = body.as_ptr_range().start;
+    for part in multipart::parts(body, boundary).unwrap_or_default() {
+        let range = part.bytes.as_ptr_range();
+        assert!(range.start >= last && range.end <= body.as_ptr_range().end);
+        assert!(!part.name.contains('"'));
+        last = range.end;
+    }
+}
+
+/// A product archive: a zip, or its files behind lines `== PATH`. What imports exports to something
+/// that imports equal.
+pub fn product_archive(data: &[u8]) {
+    const TOTAL_BYTES_MAX: usize = 8 * 1024 * 1024;
+    let files = match is_zip(data) {
+        true => {
+            let Ok(files) = unpack(data) else { return };
+            let total: usize = files.iter().map(|(_, content)| content.len()).sum();
+            assert!(total <= TOTAL_BYTES_MAX);
+            let climbs = |path: &String| path.split('/').any(|part| part == "..");
+            assert!(!files.iter().any(|(path, _)| path.starts_with('/') || climbs(path)));
+            files
+        }
+        false => {
+            let Ok(text) = core::str::from_utf8(data) else { return };
+            let files = text.split("== ").skip(1).filter_map(|file| file.split_once('\n'));
+            files.map(|(path, content)| (path.to_owned(), content.as_bytes().to_vec())).collect()
+        }
+    };
+    for dialect in ALL {
+        let Some(Ok(packed)) = import(*dialect, None, &files) else { continue };
+        let mut product = (*account::of(dialect.id()).product).clone();
+        (product.model, product.attributes) = (packed.model, packed.attributes);
+        let archive = dialect.export_archive(&product).expect("it has archives");
+        let archive = archive.expect("what was imported can be exported");
+        let again = import(*dialect, Some(&archive.name), &archive.files);
+        let again = again.expect("recognised").expect("what was exported can be imported");
+        assert_eq!(again.model, product.model, "{}", dialect.id());
+    }
+}
+
+fn import(
+    dialect: &dyn Dialect,
+    name: Option<&str>,
+    files: &Files,
+) -> Option<Result<Packed, Problem>> {
+    let files: Vec<_> = files.iter().map(|(path, bytes)| ArchiveFile { path, bytes }).collect();
+    dialect.import_archive(name, &files)
+}
+
 /// A datagram of Tencent's provisioning service, read by both sides.
 pub fn tencent_comm(data: &[u8]) {
     if let Ok(command) = comm::Command::parse(data) {
@@ -299,7 +369,7 @@ mod tests {
     type Target = fn(&[u8]);
 
     /// Every target by name.
-    const TARGETS: [(&str, Target); 14] = [
+    const TARGETS: [(&str, Target); 17] = [
         ("airlink", airlink),
         ("ble", ble),
         ("coap", coap),
@@ -309,10 +379,13 @@ mod tests {
         ("dialect_message", dialect_message),
         ("dialect_model", dialect_model),
         ("doctor", doctor),
+        ("gzip", gzip),
         ("http_response", http_response),
         ("mqtt_client", mqtt_client),
         ("mqtt_server", mqtt_server),
         ("mqtt_topic", mqtt_topic),
+        ("multipart", multipart),
+        ("product_archive", product_archive),
         ("tencent_comm", tencent_comm),
     ];
 

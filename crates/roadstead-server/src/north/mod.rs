@@ -22,7 +22,7 @@ mod group;
 pub(crate) mod guard;
 mod message;
 mod model_file;
-mod multipart;
+pub mod multipart;
 mod policy;
 mod probe;
 mod product;

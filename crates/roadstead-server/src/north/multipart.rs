@@ -10,17 +10,17 @@ const BOUNDARY_BYTES_MAX: usize = 70;
 
 /// One part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Part<'a> {
+pub struct Part<'a> {
     /// Field name.
-    pub(super) name: &'a str,
+    pub name: &'a str,
     /// File name, if it is a file.
-    pub(super) file_name: Option<&'a str>,
+    pub file_name: Option<&'a str>,
     /// Content.
-    pub(super) bytes: &'a [u8],
+    pub bytes: &'a [u8],
 }
 
 /// Returns the boundary when the content type is `multipart/form-data`.
-pub(super) fn boundary(content_type: &str) -> Option<&str> {
+pub fn boundary(content_type: &str) -> Option<&str> {
     let (kind, parameters) = content_type.split_once(';')?;
     if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
         return None;
@@ -30,7 +30,7 @@ pub(super) fn boundary(content_type: &str) -> Option<&str> {
 }
 
 /// Splits a body into its parts; `None` when it is malformed.
-pub(super) fn parts<'a>(body: &'a [u8], boundary: &str) -> Option<Vec<Part<'a>>> {
+pub fn parts<'a>(body: &'a [u8], boundary: &str) -> Option<Vec<Part<'a>>> {
     let mark = format!("--{boundary}");
     let between = format!("\r\n{mark}");
     let mut rest = match body.strip_prefix(mark.as_bytes()) {
@@ -80,7 +80,11 @@ fn parameter<'a>(parameters: &'a str, wanted: &str) -> Option<&'a str> {
         let (key, value) = rest.split_once('=')?;
         let (value, after) = match value.trim_start().strip_prefix('"') {
             Some(quoted) => quoted.split_once('"')?,
-            None => value.split_once(';').map_or((value, ""), |(value, after)| (value, after)),
+            None => {
+                let (value, after) = value.split_once(';').unwrap_or((value, ""));
+                // A token holds no quotes (RFC 2045 §5.1).
+                (!value.contains('"')).then_some((value, after))?
+            }
         };
         if key.trim().trim_start_matches(';').trim().eq_ignore_ascii_case(wanted) {
             return Some(value.trim());
@@ -113,7 +117,14 @@ mod tests {
         let file = Part { name: "file", file_name: Some("A_B.zip"), bytes: b"PK\r\n--xy" };
         let field = Part { name: "app_id", file_name: None, bytes: b"" };
         assert_eq!(parts(body, "xyz"), Some(vec![file, field]));
-        for bad in [&b""[..], b"--xyz", b"--xyz\r\n\r\n\r\n\r\n--xyz--", b"--xyz\r\nx\r\n--xyz--"] {
+        let quote = b"--xyz\r\nContent-Disposition: form-data; name=a\"b\r\n\r\n\r\n--xyz--";
+        for bad in [
+            &b""[..],
+            &quote[..],
+            b"--xyz",
+            b"--xyz\r\n\r\n\r\n\r\n--xyz--",
+            b"--xyz\r\nx\r\n--xyz--",
+        ] {
             assert_eq!(parts(bad, "xyz"), None, "{bad:?}");
         }
     }
