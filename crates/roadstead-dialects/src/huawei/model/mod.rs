@@ -38,6 +38,17 @@ const SERVICE_FILE: &str = "servicetype-capability.json";
 /// Key of `extra` for what only the archive says: `{key: [original, what we would write]}`.
 const OFFLINE: &str = "offline";
 
+/// Goes before a key of an element that would look like one of the file around it.
+const MARK: char = '\\';
+
+/// Returns the key of a difference: a leading `/` is for keys of the file around the element.
+fn marked(key: &str) -> alloc::string::String {
+    match key.starts_with(['/', MARK]) {
+        true => alloc::format!("{MARK}{key}"),
+        false => key.into(),
+    }
+}
+
 /// Names of the fields in the archive and in [`crate::capability`].
 const FIELDS: [(&str, &str); 12] = [
     ("propertyName", "property_name"),
@@ -53,6 +64,11 @@ const FIELDS: [(&str, &str); 12] = [
     ("serviceId", "service_id"),
     ("serviceType", "service_type"),
 ];
+
+/// Returns whether a text can stand in the name of an archive and of its folder.
+fn is_name_part(text: &str) -> bool {
+    !text.contains(['/', '\\', '\0']) && !text.starts_with('.')
+}
 
 /// Returns the archive's name of a field.
 fn camel(field: &str) -> &str {

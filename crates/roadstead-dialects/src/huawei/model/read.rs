@@ -12,7 +12,7 @@ use roadstead_core::{Map, Value};
 use super::file::File;
 use super::locate::Step::{self, Index, Key};
 use super::write::{Rendered, device_entry, render_service};
-use super::{DEVICE_FILE, OFFLINE, SERVICE_FILE, camel, snake};
+use super::{DEVICE_FILE, OFFLINE, SERVICE_FILE, camel, is_name_part, snake};
 use crate::capability::{ServiceCapability, read_command, read_event, read_property, read_service};
 use crate::{ArchiveFile, Packed, Problem};
 
@@ -43,6 +43,13 @@ fn read(name: Option<&str>, files: &[ArchiveFile<'_>]) -> Result<Packed, Problem
     let at = [Key("devices"), Index(0)];
     for key in ["manufacturerId", "manufacturerName", "deviceType", "protocolType"] {
         device.text(entry, &at, key)?;
+    }
+    for key in ["manufacturerId", "deviceType", "model"] {
+        let value = entry.get(key).and_then(Value::as_str).unwrap_or_default();
+        if !is_name_part(value) {
+            let text = format!("`{key}`: `{value}` cannot be part of a file name");
+            return Err(device.bad(&[at[0], at[1], Key(key)], &text));
+        }
     }
     check_name(name, &device, entry, &at)?;
     let services = read_services(&layout, &device, entry, &at)?;
@@ -431,7 +438,7 @@ fn put(extra: &mut Extra, offline: Object) {
 fn differences(theirs: &Object, ours: &Object) -> Object {
     let keys = theirs.keys().chain(ours.keys().filter(|key| !theirs.contains_key(*key)));
     let differ = keys.filter(|key| theirs.get(*key) != ours.get(*key));
-    differ.map(|key| (key.clone(), pair(theirs.get(key), ours.get(key)))).collect()
+    differ.map(|key| (super::marked(key), pair(theirs.get(key), ours.get(key)))).collect()
 }
 
 fn pair(theirs: Option<&Value>, ours: Option<&Value>) -> Value {

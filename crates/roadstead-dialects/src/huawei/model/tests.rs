@@ -193,6 +193,12 @@ fn every_fault_of_an_archive_is_named() {
              `deviceType` is `WaterMeter`",
         ),
         ("model.rar", files(), "import.bad_name", "must end with `.zip`"),
+        (
+            NAME,
+            change("\"TestUtf8ManuId\"", "\"a/b\""),
+            "import.bad_model",
+            "line 4: `manufacturerId`: `a/b` cannot be part of a file name",
+        ),
         // (b): broken JSON, lists that are none, other files.
         (
             NAME,

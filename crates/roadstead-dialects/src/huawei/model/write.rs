@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use roadstead_core::product::{Extra, Model, Product, Service};
 use roadstead_core::{Map, Value};
 
-use super::{DEVICE_FILE, OFFLINE, SERVICE_FILE, camel};
+use super::{DEVICE_FILE, MARK, OFFLINE, SERVICE_FILE, camel, is_name_part};
 use crate::capability::write_service;
 use crate::{Archive, Problem};
 
@@ -115,7 +115,7 @@ fn completed(product: &Product) -> Result<Object, Problem> {
     }
     for field in ["device_type", "manufacturer_id", "device_model"] {
         let value = text(&attributes, field);
-        if value.contains(['/', '\\', '\0']) || value.starts_with('.') {
+        if !is_name_part(&value) {
             return Err(bad(format!("{field}: `{value}` cannot be part of a file name")));
         }
     }
@@ -223,11 +223,12 @@ fn apply(rendered: &mut Object, offline: &Object) {
     for (key, pair) in offline.iter().filter(|(key, _)| !key.starts_with('/')) {
         let side = |n: usize| pair.get(n)?.as_array().map(|side| side.first());
         let (Some(theirs), Some(ours)) = (side(0), side(1)) else { continue };
+        let key = key.strip_prefix(MARK).unwrap_or(key);
         if rendered.get(key) != ours {
             continue;
         }
         match theirs {
-            Some(value) => drop(rendered.insert(key.clone(), value.clone())),
+            Some(value) => drop(rendered.insert(key.into(), value.clone())),
             None => drop(rendered.shift_remove(key)),
         }
     }

@@ -364,8 +364,10 @@ fn leftover(original: &Object, rendered: &Object) -> Extra {
 /// Adds what only the original says. What both say is ours: it may have been edited. A `null`
 /// mode or type is the mark of a key that must stay absent.
 fn merge(mut rendered: Object, extra: &Extra) -> Object {
+    // An action or event has no type: there the key is one like any other.
+    let has_type = rendered.contains_key(DEFINE) || rendered.contains_key(DATA_TYPE);
     for (key, value) in extra {
-        let is_type = matches!(key.as_str(), DEFINE | DATA_TYPE);
+        let is_type = has_type && matches!(key.as_str(), DEFINE | DATA_TYPE);
         let is_mark = value.is_null() && matches!(key.as_str(), "mode" | "type");
         if !is_mark && !is_type && !rendered.contains_key(key) {
             rendered.insert(key.clone(), value.clone());
