@@ -84,6 +84,17 @@ impl Device {
             connect.password = Some(Opaque::new(password.into_bytes()));
             Box::new(tcp)
         };
+        Self::admitted(stream, connect).await
+    }
+
+    /// Connects over plain TCP and logs in with this CONNECT.
+    pub(crate) async fn login_as(address: &str, connect: Connect) -> Result<Self, String> {
+        let tcp = TcpStream::connect(address).await.map_err(|e| format!("{address}: {e}"))?;
+        tcp.set_nodelay(true).map_err(|e| e.to_string())?;
+        Self::admitted(Box::new(tcp), connect).await
+    }
+
+    async fn admitted(stream: Box<dyn Stream>, connect: Connect) -> Result<Self, String> {
         let decoder = Decoder::with_version(Version::V311, PACKET_BYTES_MAX);
         let mut device = Self { stream, decoder, buffer: BytesMut::new() };
         device.send(&Packet::Connect(connect.into())).await?;

@@ -4,7 +4,8 @@
 //! load login   --address HOST:PORT [--psk] …     log-ins per second and server CPU for each
 //! load command --http URL --address HOST:PORT …  synchronous commands on a schedule
 //! load idle    --address HOST:PORT [--psk] …     memory per connection; a storm of log-ins
-//! load fleet   --count N                         a fleet file for `roadstead import`
+//! load tokens  --address HOST:PORT …             bind tokens of a fleet, until each is answered
+//! load fleet   --count N [--tokens]              a fleet file for `roadstead import`
 //! ```
 //!
 //! Every run is bounded in count and time and prints one JSON object. With `--pid` the server's
@@ -17,6 +18,7 @@ mod cpu;
 mod device;
 mod idle;
 mod login;
+mod tokens;
 
 use std::process::ExitCode;
 
@@ -37,11 +39,16 @@ enum Task {
     Command(command::Options),
     /// Memory per idle connection, and time to CONNACK of a crowd
     Idle(idle::Options),
+    /// Bind tokens of a fleet that comes out of provisioning at the same time
+    Tokens(tokens::Options),
     /// Writes a fleet file of N devices to standard output
     Fleet {
         /// Devices
         #[arg(long, default_value_t = 1000)]
         count: usize,
+        /// Those of `load tokens`
+        #[arg(long)]
+        tokens: bool,
     },
 }
 
@@ -58,7 +65,9 @@ fn main() -> ExitCode {
         Task::Login(options) => runtime.block_on(login::run(options)),
         Task::Command(options) => runtime.block_on(command::run(options)),
         Task::Idle(options) => runtime.block_on(idle::run(options)),
-        Task::Fleet { count } => Ok(device::fleet(count)),
+        Task::Tokens(options) => runtime.block_on(tokens::run(options)),
+        Task::Fleet { count, tokens: true } => Ok(tokens::fleet(count)),
+        Task::Fleet { count, tokens: false } => Ok(device::fleet(count)),
     };
     match result {
         Ok(text) => {
