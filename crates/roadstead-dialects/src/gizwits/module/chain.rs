@@ -11,7 +11,6 @@
 //! Source: seed §8.2, §8.4, §8.9_5, §9, §11; GizWits §3.1, §3.2, §7.10, §7.11; transcripts
 //! first_boot, reset_pk, cloud_9016, api_silent, api_down.
 
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
@@ -389,7 +388,7 @@ impl Module {
         }
         // The hardware should have said so; the machine does not depend on it.
         if self.chain.asking.is_some_and(|(_, at)| cx.now >= at) {
-            let fault = Fault::new(FaultKind::Timeout, Box::from("no answer"));
+            let fault = Fault::new(FaultKind::Timeout, "no answer");
             self.http(self.chain.id, Err(&fault), cx);
         }
     }
