@@ -2,6 +2,7 @@
 //! listeners and throttle (§17).
 
 mod device;
+mod library;
 mod tour;
 mod traps;
 
