@@ -33,6 +33,8 @@ pub enum Uplink {
     ReadShadow,
     /// It has taken note of everything desired.
     ClearDesired,
+    /// It has taken note of these: property ids by service.
+    ForgetDesired(Vec<(Box<str>, Vec<Box<str>>)>),
     /// Things that happened, oldest first.
     Events(Vec<Occurrence>),
     /// It answers a [`Downlink`].
@@ -50,9 +52,14 @@ pub enum Uplink {
         stages: Vec<DeviceStage>,
         /// Provisioning method it says it used, such as `SoftAP`.
         method: Option<Box<str>>,
+        /// How long a token is good that nobody else has made: devices of some vendors make their
+        /// own. `None` where only phones make tokens.
+        own_life: Option<Duration>,
     },
     /// Its user asked it to leave its owner.
     Unbind,
+    /// It was reset to what left the factory: the owner goes, and as much as it says.
+    Reset(Wipe),
     /// It asks for the time.
     Time,
     /// It asks how much it should log.
@@ -70,6 +77,11 @@ pub enum Uplink {
     Logs(Vec<Box<str>>),
     /// A gateway speaks of its sub-devices.
     SubDevices(SubDevices),
+    /// It asks for something that its dialect answers from what it knows; `what` names it.
+    Asked {
+        /// Vendor's name of it.
+        what: Box<str>,
+    },
     /// Understood as the vendor's, of no meaning to this platform; `what` names it.
     Ignored {
         /// Vendor's name of it.
@@ -82,6 +94,17 @@ pub enum Uplink {
         /// What is wrong and where; never a secret.
         detail: Box<str>,
     },
+}
+
+/// How much a reset device wants forgotten, beside its owner and guests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wipe {
+    /// Nothing.
+    Bindings,
+    /// Its shadow.
+    Shadow,
+    /// Its shadow and what it told about itself.
+    Everything,
 }
 
 /// A bind token as text; it does not print.
@@ -161,6 +184,11 @@ pub enum SubDevices {
         /// What it wants.
         new: TokenText,
     },
+    /// Those attached to it log in, each with proof.
+    Login(Vec<SubDeviceProof>),
+    /// It asks for the secrets of devices that will be behind it, by their products' policy; the
+    /// proof is empty where the vendor asks for none.
+    Register(Vec<SubDeviceProof>),
 }
 
 /// A sub-device by the vendor's names.
@@ -261,6 +289,23 @@ pub enum Answer {
     Created(Vec<(SubDevice, Result<SubDeviceFacts, Code>)>),
     /// What is known about its sub-devices.
     Described(Vec<SubDeviceFacts>),
+    /// What became of the secrets it asked for, in order.
+    Registered(Vec<(SubDevice, Result<SubDeviceSecret, Code>)>),
+}
+
+/// The secret of a device that a gateway may use for it; it does not print.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SubDeviceSecret {
+    /// Device id.
+    pub id: Box<str>,
+    /// Secret as the vendor shows it.
+    pub secret: crate::Secret,
+}
+
+impl core::fmt::Debug for SubDeviceSecret {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "SubDeviceSecret({})", self.id)
+    }
 }
 
 /// Where a message to a device goes, in the words that every dialect understands or refuses.
@@ -328,6 +373,8 @@ pub enum Downlink {
     Call(Bytes),
     /// The owner gave it up: erase what is the owner's.
     Unbound,
+    /// It belongs to another instance now: ask where to connect, and connect there.
+    Moved,
     /// How much it should log from now on.
     LogLevel(u8),
     /// New remote configuration.
@@ -356,11 +403,12 @@ impl Uplink {
             Self::Report { .. } => "report",
             Self::Info(_) => "info",
             Self::ReadShadow => "read_shadow",
-            Self::ClearDesired => "clear_desired",
+            Self::ClearDesired | Self::ForgetDesired(_) => "clear_desired",
             Self::Events(_) => "event",
             Self::Response { .. } => "response",
             Self::BindToken { .. } => "bind_token",
             Self::Unbind => "unbind",
+            Self::Reset(_) => "reset",
             Self::Time => "time",
             Self::LogLevel => "log_level",
             Self::Config => "config",
@@ -376,6 +424,9 @@ impl Uplink {
             Self::SubDevices(SubDevices::Describe) => "sub_describe",
             Self::SubDevices(SubDevices::Enter(_)) => "sub_enter",
             Self::SubDevices(SubDevices::ResetSecret { .. }) => "sub_reset_secret",
+            Self::SubDevices(SubDevices::Login(_)) => "sub_login",
+            Self::SubDevices(SubDevices::Register(_)) => "sub_register",
+            Self::Asked { .. } => "asked",
             Self::Ignored { .. } => "ignored",
             Self::Malformed { .. } => "malformed",
         }
@@ -397,6 +448,7 @@ impl Downlink {
             Self::Message { .. } => "message",
             Self::Call(_) => "call",
             Self::Unbound => "unbound",
+            Self::Moved => "moved",
             Self::LogLevel(_) => "log_level",
             Self::Config(_) => "config",
             Self::SubDevicesChanged { .. } => "sub_changed",
@@ -413,6 +465,7 @@ impl Downlink {
             | Self::Call(_) => Some(crate::limit::COMMAND_DEADLINE),
             Self::Message { .. }
             | Self::Unbound
+            | Self::Moved
             | Self::LogLevel(_)
             | Self::Config(_)
             | Self::SubDevicesChanged { .. }

@@ -3,6 +3,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use async_trait::async_trait;
 
@@ -19,6 +20,9 @@ pub struct BindReport {
     pub device: DeviceId,
     /// When.
     pub now: Timestamp,
+    /// How long a token is good that nobody has made before: the device made it. `None` where
+    /// such a token is unknown.
+    pub own_life: Option<Duration>,
 }
 
 /// A user asks to bind with a token.

@@ -120,6 +120,25 @@ pub(crate) fn split_user_name(user: &str) -> Option<(&str, &str)> {
     (super::is_product_key(product) && super::is_device_name(node)).then_some((product, node))
 }
 
+/// Characters of a local prefix (§10).
+const LOCAL_PREFIX_LEN: usize = 8;
+/// Characters of a local secret, as long as the built-in one.
+const LOCAL_SECRET_LEN: usize = 16;
+const LOCAL_ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+
+/// Returns prefix and secret of a device's local control (ALCS, §10). They are made of the device
+/// secret, so no table is kept: the device asks for them, phones of its owner get the same.
+pub(crate) fn local_key(secret: &[u8], product: &str, node: &str) -> (String, String) {
+    let derive = |purpose, len| {
+        let fields = [("deviceName", node), ("productKey", product), ("purpose", purpose)];
+        let code = Method::Sha256.code(secret, source(fields).as_bytes());
+        let letter =
+            |byte: &u8| char::from(LOCAL_ALPHABET[usize::from(*byte) % LOCAL_ALPHABET.len()]);
+        code.iter().take(len).map(letter).collect()
+    };
+    (derive("localPrefix", LOCAL_PREFIX_LEN), derive("localSecret", LOCAL_SECRET_LEN))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -147,6 +166,17 @@ mod tests {
         assert_eq!(split_user_name("lamp-0001&a1RsKq9ZxTb"), Some(("a1RsKq9ZxTb", "lamp-0001")));
         for bad in ["", "&", "lamp", "&a1", "lamp&", "la/mp&a1", "lamp&a1/", "a&b&c"] {
             assert_eq!(split_user_name(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn local_keys_are_the_devices_own() {
+        let (prefix, secret) = local_key(b"secret", "a1", "n");
+        assert_eq!((prefix.len(), secret.len()), (8, 16));
+        assert_eq!(local_key(b"secret", "a1", "n"), (prefix.clone(), secret.clone()));
+        for (other, node) in [(&b"other"[..], "n"), (b"secret", "m")] {
+            let (p, s) = local_key(other, "a1", node);
+            assert!(p != prefix && s != secret);
         }
     }
 

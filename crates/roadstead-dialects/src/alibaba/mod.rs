@@ -23,9 +23,13 @@ mod codes;
 mod crypt;
 #[cfg(feature = "device")]
 pub mod device;
-pub mod lan;
 #[cfg(feature = "server")]
-#[allow(dead_code, reason = "the log-in over HTTP uses the rest")]
+mod http;
+pub mod lan;
+mod model;
+#[allow(dead_code, reason = "each half uses its part")]
+mod payload;
+#[cfg(feature = "server")]
 mod server;
 #[cfg(feature = "server")]
 mod settings;
@@ -91,13 +95,15 @@ impl Dialect for Alibaba {
     }
 
     fn import_model(&self, document: &Value) -> Option<Result<Model, Problem>> {
-        let _ = document;
-        None
+        model::recognizes(document).then(|| model::import(document))
     }
 
     fn export_model(&self, model: &Model) -> Result<Value, Problem> {
-        let _ = model;
-        Err(Problem::new("import.bad_model", "the TSL form is not written yet"))
+        model::export(model)
+    }
+
+    fn adapt_model(&self, model: &Model) -> crate::Adapted {
+        model::adapt(model)
     }
 
     #[cfg(feature = "server")]

@@ -57,6 +57,17 @@ impl HttpResponse {
 
 /// A recognised call, between the steps.
 pub trait Call: Send {
+    /// Returns the region it asks about, for no device in particular; [`Call::tell`] answers then.
+    fn region(&self) -> Option<&str> {
+        None
+    }
+
+    /// Tells where a region is; `None` is here.
+    fn tell(self: Box<Self>, place: Option<&Place>) -> HttpResponse {
+        let _ = place;
+        HttpResponse::json(404, "http.not_found", String::from("{}"))
+    }
+
     /// Returns whom it is about; `Err` answers at once.
     ///
     /// # Errors
@@ -92,11 +103,23 @@ pub enum Effect {
     Register {
         /// Node id.
         node: Box<str>,
-        /// Identifies the request; a second one of the same key is a replay.
+        /// Identifies the request; a second one of the same key is a replay. Empty where
+        /// requests cannot be told apart.
         replay_key: Box<str>,
     },
     /// Keep these log records of the device, secrets already masked.
     Logs(Vec<Box<str>>),
+    /// Find out where the device belongs.
+    Locate,
+}
+
+/// An instance that devices may be sent to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Host name or address for MQTT.
+    pub host: Box<str>,
+    /// Port.
+    pub port: u16,
 }
 
 /// What was performed.
@@ -111,4 +134,6 @@ pub enum Performed {
     },
     /// Kept.
     Kept,
+    /// Where the device belongs; `None` is here.
+    Located(Option<Place>),
 }

@@ -24,7 +24,7 @@ use roadstead_core::product::Product;
 use roadstead_core::trust::Subject;
 use roadstead_core::{Code, DeviceId, Map, Secret, SpaceId, Timestamp, Value};
 
-pub use http::{Call, Effect, HttpRequest, HttpResponse, Performed};
+pub use http::{Call, Effect, HttpRequest, HttpResponse, Performed, Place};
 pub use session::{Grant, Heard, Message, Portion, Reply, Route, Session};
 
 /// One vendor's cloud, opened with the operator's settings.
@@ -100,10 +100,35 @@ pub trait Cloud: Send + Sync {
         now: Timestamp,
     ) -> Result<(), Code>;
 
+    /// Checks what a gateway shows to get the secret of a device that will be behind it.
+    ///
+    /// # Errors
+    ///
+    /// A `register.*` or `subdevice.*` code.
+    fn verify_sub_registration(
+        &self,
+        product: &Product,
+        node: &str,
+        proof: &Map<String, Value>,
+    ) -> Result<(), Code> {
+        let _ = (product, node, proof);
+        Ok(())
+    }
+
+    /// True when a member of a registration group that has logged in gets no credentials again.
+    fn registers_once(&self) -> bool {
+        false
+    }
+
     /// True when the sub-devices of a gateway go off line with its connection. Where only the
     /// gateway's word counts, they keep the state that it reported last.
     fn subs_leave_with_gateway(&self) -> bool {
         true
+    }
+
+    /// Returns how often a device may log in within a minute; `None` is as often as it likes.
+    fn connects_per_minute(&self) -> Option<u32> {
+        None
     }
 
     /// True when devices expect what is desired of them as set requests after a log-in; the
@@ -231,6 +256,8 @@ pub struct Refusal {
     pub detail: Box<str>,
     /// The client repeats by itself what was refused a moment ago: it is not counted again.
     pub is_retry: bool,
+    /// Nothing is answered: that is how the vendor's own cloud refuses so.
+    pub is_silent: bool,
     /// Id of the device that was meant, if there is such a one: what the throttle knows it by.
     pub device: Option<Box<str>>,
 }
@@ -238,6 +265,6 @@ pub struct Refusal {
 impl Refusal {
     /// Returns a refusal.
     pub fn new(code: Code, detail: impl Into<Box<str>>) -> Self {
-        Self { code, detail: detail.into(), is_retry: false, device: None }
+        Self { code, detail: detail.into(), is_retry: false, is_silent: false, device: None }
     }
 }

@@ -44,6 +44,18 @@ pub trait Session: Send {
     /// it while it was away.
     fn is_ready_after(&self, filter: &str) -> bool;
 
+    /// Called once, when the client was let in: what the log-in itself said, and messages that the
+    /// client waits for. Answers to the former go nowhere.
+    fn begin(
+        &mut self,
+        account: &Account,
+        now: Timestamp,
+        heard: &mut Vec<Heard>,
+        messages: &mut Vec<Message>,
+    ) {
+        let _ = (account, now, heard, messages);
+    }
+
     /// Understands one message routed [`Route::Own`] or [`Route::Sub`]. Never fails: what is not
     /// understood is an [`Uplink::Malformed`].
     fn uplink(

@@ -10,9 +10,25 @@
 //! Not here: signatures ([`super::auth`]), what a session says ([`session`]).
 //!
 //! Source: Alibaba §2, §3, §11.1.
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a JSON value or an answer of another kind is wrong alike, whichever it is"
+)]
 
-mod guide;
+mod bind;
+mod channel;
+mod event;
+mod gateway;
+pub(super) mod guide;
+mod info;
+mod message;
+mod pending;
+mod property;
+mod reply;
+mod scene;
+mod service;
 mod session;
+mod shadow;
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -26,8 +42,8 @@ use subtle::ConstantTimeEq as _;
 
 use super::auth::{Method, login_source, register_source, split_user_name};
 use super::client::{ClientId, Purpose};
-use super::codes;
 use super::settings::Settings;
+use super::{codes, http};
 use crate::cloud::{Account, Call, Claim, Cloud, Hello, HttpRequest, Refusal, Session, Tls};
 
 /// Bytes of a fresh device secret; the vendor shows 32 characters.
@@ -161,38 +177,45 @@ impl Cloud for AlibabaCloud {
     }
 
     fn session(&self, account: &Account, random: u64) -> Box<dyn Session> {
-        let traits = session::Traits::default();
-        Box::new(session::AlibabaSession::new(
-            self.settings.clone(),
-            account.clone(),
-            traits,
-            random,
-        ))
+        let (settings, own) = (self.settings.clone(), account.clone());
+        Box::new(session::AlibabaSession::new(settings, own, None, random))
     }
 
     fn session_of(&self, hello: &Hello<'_>, account: &Account, random: u64) -> Box<dyn Session> {
-        let traits = session::Traits::of(hello.client_id);
-        Box::new(session::AlibabaSession::new(
-            self.settings.clone(),
-            account.clone(),
-            traits,
-            random,
-        ))
+        let (settings, own) = (self.settings.clone(), account.clone());
+        Box::new(session::AlibabaSession::new(settings, own, Some(hello.client_id), random))
     }
 
     fn verify_sub_device(
         &self,
         sub: &Account,
         proof: &Map<String, Value>,
-        now: Timestamp,
+        _now: Timestamp,
     ) -> Result<(), Code> {
-        let _ = (sub, proof, now);
-        Err("subdevice.bad_signature")
+        let names = (sub.product.id.as_str(), &*sub.device.node);
+        gateway::verify(names, secrets(&sub.device), proof)
+    }
+
+    fn verify_sub_registration(
+        &self,
+        product: &Product,
+        node: &str,
+        proof: &Map<String, Value>,
+    ) -> Result<(), Code> {
+        gateway::verify_registration((product.id.as_str(), node), product.secret.as_ref(), proof)
+    }
+
+    fn connects_per_minute(&self) -> Option<u32> {
+        Some(self.settings.connects_per_minute).filter(|&most| most > 0)
+    }
+
+    /// The secret is given out until it was used (§3.3).
+    fn registers_once(&self) -> bool {
+        true
     }
 
     fn http(&self, request: &HttpRequest<'_>) -> Option<Box<dyn Call>> {
-        let _ = request;
-        None
+        http::recognize(request, &self.settings)
     }
 
     fn new_secret(&self, random: [u8; 32]) -> Secret {

@@ -1,7 +1,10 @@
 //! Tests of the cloud half as a whole: vectors, replayed recordings, hostile input, rules.
 #![allow(clippy::wildcard_enum_match_arm, reason = "tests name what they expect")]
 
+mod http;
 mod login;
+mod replay;
+mod rules;
 
 use std::boxed::Box;
 use std::sync::Arc;
@@ -12,7 +15,7 @@ use roadstead_core::{Map, Secret, Timestamp, Value};
 
 use super::Alibaba;
 use crate::Dialect as _;
-use crate::cloud::{Account, Cloud};
+use crate::cloud::{Account, Cloud, Message};
 
 /// The identity of the recordings (made up).
 pub(super) const PRODUCT: &str = "a1RsKq9ZxTb";
@@ -64,4 +67,15 @@ pub(super) fn device(product: &str, node: &str, secret: &str) -> Device {
 
 pub(super) fn account(id: &str, node: &str, model: Model) -> Account {
     Account { product: Arc::new(product(id, model)), device: Arc::new(device(id, node, SECRET)) }
+}
+
+/// The model of the recorded lamp.
+pub(super) fn lamp() -> Model {
+    let text = include_str!("../../../vectors/alibaba-tsl-lamp.json");
+    let document = serde_json::from_str(text).expect("JSON");
+    Alibaba.import_model(&document).expect("recognised").expect("imports")
+}
+
+pub(super) fn body(message: &Message) -> Value {
+    serde_json::from_slice(&message.payload).expect("JSON")
 }

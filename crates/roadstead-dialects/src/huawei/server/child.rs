@@ -442,6 +442,7 @@ pub(super) fn bridge_reply(
         | Answer::LogLevel(_)
         | Answer::Config(_)
         | Answer::Created(_)
+        | Answer::Registered(_)
         | Answer::Described(_) => None,
     };
     let result_desc = refused.unwrap_or("success").into();

@@ -389,6 +389,11 @@ impl Session for HuaweiSession {
             Downlink::Call(_) => {
                 return Err(CommandError::Unsupported("opaque calls; use a command"));
             }
+            Downlink::Moved => {
+                return Err(CommandError::Unsupported(
+                    "devices of this vendor are not told to move",
+                ));
+            }
             Downlink::Unbound => {
                 return Err(CommandError::Unsupported("this vendor's devices know no owner"));
             }

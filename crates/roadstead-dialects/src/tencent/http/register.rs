@@ -222,7 +222,7 @@ impl Call for Register {
     ) -> HttpResponse {
         let (device, certificate) = match result {
             Ok(Performed::Registered { device, certificate }) => (device, certificate),
-            Ok(Performed::Kept) => return self.refuse("internal.store"),
+            Ok(Performed::Kept | Performed::Located(_)) => return self.refuse("internal.store"),
             Err(code) => return self.refuse(code),
         };
         let secret = device.secret.as_ref().and_then(Secret::expose_text);

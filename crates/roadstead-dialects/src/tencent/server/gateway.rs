@@ -203,6 +203,7 @@ pub(super) fn reply(
         | Answer::LogLevel(_)
         | Answer::Config(_)
         | Answer::Created(_)
+        | Answer::Registered(_)
         | Answer::Described(_) => asked().for_each(|(product, node)| push(product, node, 0)),
     }
 }

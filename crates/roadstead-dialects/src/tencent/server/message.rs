@@ -85,6 +85,7 @@ pub(super) fn verdict(answer: &Answer) -> (i32, &str) {
         | Answer::Config(_)
         | Answer::SubDevices(_)
         | Answer::Created(_)
+        | Answer::Registered(_)
         | Answer::Described(_) => (0, "success"),
     }
 }

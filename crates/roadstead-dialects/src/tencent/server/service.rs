@@ -97,6 +97,7 @@ fn bind(params: Option<&Value>) -> Uplink {
         token: TokenText(Secret::from(token)),
         stages: times.map(stages).unwrap_or_default(),
         method: method.filter(|m| m.len() <= METHOD_BYTES_MAX).map(Box::from),
+        own_life: None,
     }
 }
 

@@ -350,6 +350,11 @@ impl Session for TencentSession {
             }
             Downlink::Call(payload) => channel::call(&scene, id, payload)?,
             Downlink::Unbound => service::unbind(&scene),
+            Downlink::Moved => {
+                return Err(CommandError::Unsupported(
+                    "devices of this vendor are not told to move",
+                ));
+            }
             Downlink::LogLevel(level) => {
                 let level = if self.time.is_silenced() { 0 } else { *level };
                 log::level(scene.topic(Verb::LogDown), level, "", now)

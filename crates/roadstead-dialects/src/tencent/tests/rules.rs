@@ -348,7 +348,7 @@ fn pair_times_become_stages_however_the_counter_wraps() {
         let bind = json!({"method": "app_bind_token", "clientToken": "b",
             "params": {"token": "69f978dfbb48ec40cadb6d9af470d0f6", "pairTime": times}});
         match Lamp::new(json!({})).hear_one(SERVICE, &bind).uplink {
-            Uplink::BindToken { stages, method, token } => {
+            Uplink::BindToken { stages, method, token, own_life: None } => {
                 assert_eq!(token.0.expose(), b"69f978dfbb48ec40cadb6d9af470d0f6");
                 let stages: Vec<_> =
                     stages.into_iter().map(|stage| (stage.name, stage.tick_ms)).collect();

@@ -112,6 +112,7 @@ pub(super) fn call(
             Performed::Registered { device: account.device.clone(), certificate }
         }
         Effect::Logs(_) => Performed::Kept,
+        Effect::Locate => panic!("this vendor asks for no address"),
     };
     (call.respond(&account.product, Ok(performed), [9; 16]), Some(effect))
 }
