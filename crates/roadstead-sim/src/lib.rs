@@ -3,6 +3,7 @@
 //! The library part is what both need: log-in proofs computed with OpenSSL, independently of the
 //! dialects under test.
 
+pub mod alibaba;
 pub mod huawei;
 
 use openssl::base64::{decode_block, encode_block};

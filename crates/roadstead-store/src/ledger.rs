@@ -2,11 +2,17 @@
 //! effects. Generic over how an engine keeps its rows; the engine wraps each call in one
 //! transaction, so a device is never half-bound.
 
-use roadstead_core::binding::{self, BindError, BindToken, Binding, BindingRole, Effect, Facts};
+use std::time::Duration;
+
+use roadstead_core::binding::{
+    self, BindError, BindToken, Binding, BindingRole, Effect, Facts, TokenState,
+};
 use roadstead_core::limit::GUESTS_PER_DEVICE_MAX;
 use roadstead_core::port::{BindQuery, BindReport, StoreError, TokenView};
 use roadstead_core::product::Rebind;
 use roadstead_core::{BindingId, DeviceId, SpaceId, Timestamp, UserId};
+
+use crate::rule;
 
 /// Kind of the pending message that tells a device that its owner gave it up.
 pub(crate) const UNBOUND_KIND: &str = "unbound";
@@ -22,6 +28,8 @@ pub(crate) trait Ledger {
     fn token(&self, digest: &[u8; 32]) -> Result<Option<BindToken>, StoreError>;
     /// Replaces a token that exists.
     fn put_token(&mut self, token: &BindToken) -> Result<(), StoreError>;
+    /// Forgets tokens whose life ended before.
+    fn forget_tokens(&mut self, ended: Timestamp) -> Result<(), StoreError>;
     /// Returns space and take-over policy of a device.
     fn device(&self, id: &DeviceId) -> Result<Option<(SpaceId, Rebind)>, StoreError>;
     /// Returns the space of a user.
@@ -40,11 +48,38 @@ pub(crate) trait Ledger {
 
 /// A device presents a token.
 pub(crate) fn report(ledger: &mut impl Ledger, report: &BindReport) -> Decided<TokenView> {
-    let facts = facts(ledger, ledger.token(&report.digest)?, &report.device)?;
+    let known = ledger.token(&report.digest)?;
+    let made = match (&known, report.own_life) {
+        (None, Some(life)) => Some(own_token(ledger, report, life)?),
+        (_, _) => None,
+    };
+    let facts = facts(ledger, known.or(made), &report.device)?;
     match binding::report(&facts, report.now) {
         Ok(effects) => perform(ledger, facts, &effects, report.now).map(Ok),
         Err(error) => refuse(ledger, facts.token, error),
     }
+}
+
+/// Returns a token as its device makes it; the report is the first that is heard of it.
+fn own_token(
+    ledger: &mut impl Ledger,
+    report: &BindReport,
+    life: Duration,
+) -> Result<BindToken, StoreError> {
+    ledger.forget_tokens(report.now - rule::TOKEN_KEPT)?;
+    let (space, _) = ledger.device(&report.device)?.ok_or(StoreError::Missing)?;
+    Ok(BindToken {
+        digest: report.digest,
+        space,
+        user: None,
+        device: None,
+        state: TokenState::New,
+        auto_bind: false,
+        attempt: None,
+        refusal: None,
+        created_at: report.now,
+        expires_at: report.now + life,
+    })
 }
 
 /// A user binds with a token.
@@ -180,8 +215,6 @@ fn perform(
     effects: &[Effect],
     now: Timestamp,
 ) -> Result<TokenView, StoreError> {
-    use roadstead_core::binding::TokenState;
-
     let mut newly_bound = false;
     let mut token = facts.token.expect("decided on a token");
     let before = token.clone();

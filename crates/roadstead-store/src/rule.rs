@@ -110,6 +110,7 @@ pub(crate) fn patch_device(device: &mut Device, patch: DevicePatch) {
         device.frozen = frozen;
     }
     device.info.extend(info.into_iter().flatten());
+    device.info.retain(|_, value| !value.is_null());
     if let Some(activated_at) = activated_at {
         device.activated_at = activated_at;
     }

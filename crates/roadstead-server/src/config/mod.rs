@@ -6,6 +6,7 @@
 mod duration;
 mod load;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub struct Config {
     pub tls: Tls,
     /// How refused clients are slowed down.
     pub throttle: Throttle,
+    /// Where this instance is among others.
+    pub region: Region,
     /// Storage.
     pub store: Store,
     /// What waits for devices.
@@ -52,6 +55,9 @@ pub struct Listen {
     pub mqtts: Address,
     /// MQTT over TLS for old stacks (TLS 1.0, static RSA); off unless set.
     pub mqtts_legacy: Address,
+    /// Everything on one port, told apart by the first byte: TLS (old stacks too), MQTT, vendor
+    /// HTTP, and both of them inside TLS; off unless set.
+    pub shared: Address,
     /// Northbound and phone API, console.
     pub http: Address,
     /// Vendor HTTP calls.
@@ -136,6 +142,16 @@ pub struct Throttle {
     pub memory: Duration,
     /// Devices and sources remembered.
     pub entries_max: usize,
+}
+
+/// Where this instance is, and the others that devices may be moved to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Region {
+    /// Name of this instance's region.
+    pub name: String,
+    /// `host:port` for MQTT of each region's instance, by name.
+    pub peers: BTreeMap<String, String>,
 }
 
 /// Storage.
@@ -273,6 +289,7 @@ impl Default for Config {
             mqtt: Mqtt::default(),
             tls: Tls::default(),
             throttle: Throttle::default(),
+            region: Region::default(),
             store: Store::default(),
             downlink: Downlink::default(),
             north: North::default(),
@@ -289,6 +306,7 @@ impl Default for Listen {
             mqtt: loopback(1883),
             mqtts: loopback(8883),
             mqtts_legacy: Address(None),
+            shared: Address(None),
             http: loopback(8080),
             vendor_http: loopback(8088),
             vendor_https: loopback(8443),

@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, watch};
 
 use super::login;
+use super::share::ServeHttp;
 use crate::metrics::Queue;
 use crate::shell::{Peer, Shared, Socket};
 
@@ -24,23 +25,29 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(1);
 /// One bound listener.
 pub(super) struct Listener {
     listener: TcpListener,
-    context: Option<SslContext>,
-    is_legacy: bool,
+    door: Door,
+}
+
+/// What a listener expects.
+#[derive(Clone)]
+pub(super) enum Door {
+    /// MQTT.
+    Plain,
+    /// MQTT inside TLS.
+    Tls { context: SslContext, is_legacy: bool },
+    /// Whatever the first byte says.
+    Shared { context: SslContext },
 }
 
 impl Listener {
-    pub(super) fn bind(
-        address: SocketAddr,
-        context: Option<SslContext>,
-        is_legacy: bool,
-    ) -> io::Result<Self> {
+    pub(super) fn bind(address: SocketAddr, door: Door) -> io::Result<Self> {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
         };
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
-        Ok(Self { listener: socket.listen(BACKLOG)?, context, is_legacy })
+        Ok(Self { listener: socket.listen(BACKLOG)?, door })
     }
 
     pub(super) fn address(&self) -> io::Result<SocketAddr> {
@@ -51,6 +58,7 @@ impl Listener {
     pub(super) async fn run(
         self,
         shared: Arc<Shared>,
+        http: Option<ServeHttp>,
         live: Arc<Live>,
         stopped: watch::Receiver<bool>,
     ) {
@@ -59,7 +67,7 @@ impl Listener {
             match self.listener.accept().await {
                 Ok((socket, address)) => {
                     back_off = BACK_OFF_FIRST;
-                    self.welcome(socket, address, &shared, &live, &stopped);
+                    self.welcome((socket, address), &shared, http.as_ref(), &live, &stopped);
                 }
                 Err(error) => {
                     shared.metrics.accept_errors.increment();
@@ -76,9 +84,9 @@ impl Listener {
 
     fn welcome(
         &self,
-        socket: TcpStream,
-        address: SocketAddr,
+        (socket, address): (TcpStream, SocketAddr),
         shared: &Arc<Shared>,
+        http: Option<&ServeHttp>,
         live: &Arc<Live>,
         stopped: &watch::Receiver<bool>,
     ) {
@@ -89,15 +97,16 @@ impl Listener {
         };
         // Fails only for a socket that is gone already; reading tells.
         let _ = socket.set_nodelay(true);
-        let transport = match (&self.context, self.is_legacy) {
-            (None, _) => "tcp",
-            (Some(_), false) => "tls",
-            (Some(_), true) => "tls-legacy",
+        let transport = match &self.door {
+            Door::Plain | Door::Shared { .. } => "tcp",
+            Door::Tls { is_legacy: false, .. } => "tls",
+            Door::Tls { is_legacy: true, .. } => "tls-legacy",
         };
         let arrival = login::Arrival {
             shared: shared.clone(),
             socket: Socket::Plain(socket),
-            context: self.context.clone(),
+            door: self.door.clone(),
+            http: http.cloned(),
             peer: Peer { address, transport },
         };
         tokio::spawn(login::serve(arrival, stopped.clone(), guard));

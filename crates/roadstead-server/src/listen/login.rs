@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use futures_util::future::BoxFuture;
 use openssl::ssl::SslContext;
 use roadstead_dialects::cloud::{Hello, Refusal, Tls};
 use roadstead_wire::mqtt::codec::{self, DecodeError, Decoder};
@@ -13,8 +14,9 @@ use tokio::io::AsyncReadExt as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::accept::Guard;
+use super::accept::{Door, Guard};
 use super::refuse::Refused;
+use super::share::{self, Rewound, ServeHttp, Spoken};
 use crate::broker::Resumed;
 use crate::directory::Link;
 use crate::metrics::Transport;
@@ -30,7 +32,8 @@ const CONNECT_BYTES: usize = 512;
 pub(super) struct Arrival {
     pub(super) shared: Arc<Shared>,
     pub(super) socket: Socket,
-    pub(super) context: Option<SslContext>,
+    pub(super) door: Door,
+    pub(super) http: Option<ServeHttp>,
     pub(super) peer: Peer,
 }
 
@@ -38,6 +41,8 @@ pub(super) struct Arrival {
 enum Outcome {
     Admitted(Box<Connection>),
     Refused(Refused),
+    /// A vendor call on the shared port.
+    Http(BoxFuture<'static, ()>),
     Gone,
 }
 
@@ -55,6 +60,12 @@ pub(super) async fn serve(arrival: Arrival, mut stopped: watch::Receiver<bool>, 
             let refused = Box::pin(refused.serve());
             tokio::select! {
                 () = refused => {}
+                _ = stopped.wait_for(|stopped| *stopped) => {}
+            }
+        }
+        Outcome::Http(call) => {
+            tokio::select! {
+                () = call => {}
                 _ = stopped.wait_for(|stopped| *stopped) => {}
             }
         }
@@ -89,10 +100,34 @@ struct Greeted {
 
 /// Reads up to the CONNECT.
 async fn greet(arrival: Arrival, accepted: Instant) -> Result<Greeted, Outcome> {
-    let Arrival { shared, socket, context, mut peer } = arrival;
+    let Arrival { shared, socket, door, http, mut peer } = arrival;
     let deadline = accepted + shared.limits.first_packet;
+    let is_shared = matches!(door, Door::Shared { .. });
+    let (context, spoken) = match door {
+        Door::Plain => (None, Spoken::Mqtt),
+        Door::Tls { context, .. } => (Some(context), Spoken::Mqtt),
+        Door::Shared { context } => match first_byte(&socket, deadline).await? {
+            Spoken::Tls => {
+                peer.transport = "tls-legacy";
+                (Some(context), Spoken::Tls)
+            }
+            other @ (Spoken::Http | Spoken::Mqtt) => (None, other),
+        },
+    };
     let (socket, tls) = secure(&shared, socket, context, &mut peer, deadline).await?;
     let mut reader = Reader::new(socket);
+    let spoken = match spoken {
+        // What is inside.
+        Spoken::Tls => timeout_at(deadline, reader.first()).await.unwrap_or(Spoken::Mqtt),
+        other @ (Spoken::Http | Spoken::Mqtt) => other,
+    };
+    if is_shared
+        && spoken == Spoken::Http
+        && let Some(http) = http
+    {
+        let stream = Rewound { read: reader.buffer, socket: reader.socket };
+        return Err(Outcome::Http(http(Box::new(stream), peer.address)));
+    }
     match timeout_at(deadline, reader.connect()).await {
         Ok(Ok(connect)) => Ok(Greeted { shared, reader, connect, tls, peer }),
         Ok(Err(error)) => Err(reader.broken(shared, peer, error).await),
@@ -106,6 +141,16 @@ async fn greet(arrival: Arrival, accepted: Instant) -> Result<Greeted, Outcome> 
             note(&shared, &peer, None, refusal).await;
             Err(Outcome::Gone)
         }
+    }
+}
+
+/// Waits for the first byte of a client of the shared port.
+async fn first_byte(socket: &Socket, deadline: Instant) -> Result<Spoken, Outcome> {
+    let Socket::Plain(socket) = socket else { return Ok(Spoken::Mqtt) };
+    match timeout_at(deadline, share::peek(socket)).await {
+        Ok(Some(spoken)) => Ok(spoken),
+        // A probe, or a port scan: nothing to tell anybody.
+        Ok(None) | Err(_) => Err(Outcome::Gone),
     }
 }
 
@@ -182,6 +227,18 @@ enum FirstPacket {
 impl Reader {
     fn new(socket: Socket) -> Self {
         Self { socket, decoder: Decoder::new(CONNECT_BYTES_MAX), buffer: BytesMut::new() }
+    }
+
+    /// Reads until there is a byte, and says what it means; nothing is MQTT, whose reader copes.
+    async fn first(&mut self) -> Spoken {
+        while self.buffer.is_empty() {
+            self.buffer.reserve(CONNECT_BYTES);
+            match self.socket.read_buf(&mut self.buffer).await {
+                Ok(n) if n > 0 => {}
+                Ok(_) | Err(_) => return Spoken::Mqtt,
+            }
+        }
+        Spoken::of(self.buffer[0])
     }
 
     async fn connect(&mut self) -> Result<Box<Connect>, FirstPacket> {
@@ -301,7 +358,10 @@ async fn log_in(
             admit(shared, reader, connect, login).await
         }
         Err((refusal, reason)) => {
-            let answer = encode(&Packet::ConnAck(Box::new(ConnAck::new(reason))), connect.version);
+            let answer = match refusal.is_silent {
+                true => Vec::new(),
+                false => encode(&Packet::ConnAck(Box::new(ConnAck::new(reason))), connect.version),
+            };
             let (socket, identity) = (reader.socket, Some(identity));
             Outcome::Refused(Refused { shared, socket, peer, identity, answer, refusal })
         }

@@ -12,6 +12,7 @@ mod accept;
 mod limit;
 mod login;
 mod refuse;
+mod share;
 
 #[cfg(test)]
 mod tests;
@@ -35,7 +36,8 @@ use crate::metrics::Metrics;
 use crate::shell::{Services, Shared, policy};
 use crate::throttle::Throttle;
 use crate::tls::{Contexts, TlsError};
-use accept::{Listener, Live};
+use accept::{Door, Listener, Live};
+pub use share::ServeHttp;
 
 /// Longest wait for connections to end in order.
 const SHUTDOWN: Duration = Duration::from_secs(10);
@@ -71,6 +73,8 @@ pub struct Addresses {
     pub mqtts: Option<SocketAddr>,
     /// MQTT over TLS for old stacks.
     pub mqtts_legacy: Option<SocketAddr>,
+    /// Everything, told apart by the first byte.
+    pub shared: Option<SocketAddr>,
 }
 
 /// Device access, bound but not yet serving.
@@ -79,6 +83,7 @@ pub struct Access {
     listeners: Vec<Listener>,
     addresses: Addresses,
     contexts: Contexts,
+    http: Option<ServeHttp>,
 }
 
 impl Access {
@@ -114,12 +119,19 @@ impl Access {
             limits: config.mqtt.clone(),
             last_request: AtomicU64::new(0),
         });
-        let mut access =
-            Self { shared, listeners: Vec::new(), addresses: Addresses::default(), contexts };
+        let addresses = Addresses::default();
+        let mut access = Self { shared, listeners: Vec::new(), addresses, contexts, http: None };
         let listen = &config.listen;
-        access.addresses.mqtt = access.listen(listen.mqtt.0, None)?;
-        access.addresses.mqtts = access.listen(listen.mqtts.0, Some(false))?;
-        access.addresses.mqtts_legacy = access.listen(listen.mqtts_legacy.0, Some(true))?;
+        let contexts = access.contexts.clone();
+        let tls = |is_legacy: bool| {
+            let context = contexts.context(is_legacy).clone();
+            Door::Tls { context, is_legacy }
+        };
+        access.addresses.mqtt = access.listen(listen.mqtt.0, Door::Plain)?;
+        access.addresses.mqtts = access.listen(listen.mqtts.0, tls(false))?;
+        access.addresses.mqtts_legacy = access.listen(listen.mqtts_legacy.0, tls(true))?;
+        let shared = Door::Shared { context: contexts.shared().clone() };
+        access.addresses.shared = access.listen(listen.shared.0, shared)?;
         Ok(access)
     }
 
@@ -145,7 +157,8 @@ impl Access {
         let live = Arc::new(Live::default());
         let mut tasks = tokio::task::JoinSet::new();
         for listener in self.listeners {
-            tasks.spawn(listener.run(self.shared.clone(), live.clone(), stopped.clone()));
+            let http = self.http.clone();
+            tasks.spawn(listener.run(self.shared.clone(), http, live.clone(), stopped.clone()));
         }
         let broker = self.shared.broker.clone();
         tasks.spawn(async move {
@@ -172,16 +185,20 @@ impl Access {
         }
     }
 
-    /// Binds one listener; `tls` is absent for plain TCP and says whether it is the legacy one.
+    /// Says who answers vendor calls on the shared port; without, they are refused there.
+    pub fn share(&mut self, http: ServeHttp) {
+        self.http = Some(http);
+    }
+
+    /// Binds one listener.
     fn listen(
         &mut self,
         address: Option<SocketAddr>,
-        tls: Option<bool>,
+        door: Door,
     ) -> Result<Option<SocketAddr>, AccessError> {
         let Some(address) = address else { return Ok(None) };
-        let context = tls.map(|is_legacy| self.contexts.context(is_legacy).clone());
         let error = |source| AccessError::Bind { address, source };
-        let listener = Listener::bind(address, context, tls == Some(true)).map_err(error)?;
+        let listener = Listener::bind(address, door).map_err(error)?;
         let bound = listener.address().map_err(error)?;
         self.listeners.push(listener);
         Ok(Some(bound))

@@ -1,4 +1,4 @@
-//! `/devices/{id}/log-level`, `/devices/{id}/config`: what a device asks its cloud for besides its
+//! `/devices/{id}/log-level`, `/devices/{id}/config`, `/devices/{id}/region`: what a device asks its cloud for besides its
 //! shadow. Not in v5; same conventions. Source: Tencent §9 (log level) and §10 (remote
 //! configuration); dialects that lack one of them ignore it.
 
@@ -18,7 +18,10 @@ use crate::service::{Caller, Platform};
 
 /// Returns the routes of this noun.
 pub(super) fn routes() -> OpenApiRouter<Arc<Platform>> {
-    OpenApiRouter::new().routes(routes!(set_log_level)).routes(routes!(set_config))
+    OpenApiRouter::new()
+        .routes(routes!(set_log_level))
+        .routes(routes!(set_config))
+        .routes(routes!(set_region))
 }
 
 /// How much a device logs and uploads.
@@ -46,6 +49,33 @@ async fn set_log_level(
     Body(body): Body<LogLevel>,
 ) -> Result<Json<LogLevel>, Failure> {
     platform.set_log_level(&caller.space, &DeviceId::from(&*id), body.level).await?;
+    Ok(Json(body))
+}
+
+/// The region whose instance a device belongs to.
+#[derive(Deserialize, Serialize, ToSchema)]
+struct Region {
+    /// A name of the settings' section `region`.
+    region: String,
+}
+
+/// Moves a device to another region's instance; it learns it now or when it asks where to connect.
+#[utoipa::path(
+    put,
+    path = "/v5/iot/{project_id}/devices/{device_id}/region",
+    tag = "devices",
+    params(("project_id" = String, Path), ("device_id" = String, Path)),
+    request_body = Region,
+    security(("token" = ["operator"])),
+    responses((status = 200, body = Region), (status = "4XX", body = NorthError)),
+)]
+async fn set_region(
+    State(platform): State<Arc<Platform>>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id,
+    Body(body): Body<Region>,
+) -> Result<Json<Region>, Failure> {
+    platform.move_to_region(&caller.space, &DeviceId::from(&*id), &body.region).await?;
     Ok(Json(body))
 }
 

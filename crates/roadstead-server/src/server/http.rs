@@ -27,6 +27,7 @@ use tokio_openssl::SslStream;
 use tower_service::Service as _;
 
 use super::{Fronts, StartError};
+use crate::listen::ServeHttp;
 
 /// Longest TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -182,6 +183,17 @@ async fn accept(
     let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (stream, peer) = socket.accept().await?;
     Ok((place, stream, peer))
+}
+
+/// Returns what answers the vendor calls that arrive on the port that devices share.
+pub(super) fn share(router: Router) -> ServeHttp {
+    Arc::new(move |stream, peer| {
+        let router = router.clone();
+        Box::pin(async move {
+            let (_never, stopped) = watch::channel(());
+            converse(stream, peer, router, stopped).await;
+        })
+    })
 }
 
 /// Waits until the sender is gone.

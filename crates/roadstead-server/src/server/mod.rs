@@ -147,7 +147,7 @@ impl Server {
         let first = platform.ensure_admin(options.admin_password).await?;
         first_start::write_credentials(&config, &first)?;
 
-        let access =
+        let mut access =
             Access::bind(&config, platform.clone(), directory, store, clock, metrics.clone())
                 .await?;
         platform.set_fanout(access.fanout());
@@ -159,6 +159,7 @@ impl Server {
         };
         let north = north::router(platform.clone(), probes);
         let vendor = vendor::router(platform.clone());
+        access.share(http::share(vendor.clone()));
         let mut front = Front::default();
         front.plain("http", config.listen.http.0, north)?;
         front.plain("vendor_http", config.listen.vendor_http.0, vendor.clone())?;
@@ -167,9 +168,12 @@ impl Server {
 
         let mut addresses = front.addresses();
         let mqtt = access.addresses();
-        for (name, address) in
-            [("mqtt", mqtt.mqtt), ("mqtts", mqtt.mqtts), ("mqtts_legacy", mqtt.mqtts_legacy)]
-        {
+        for (name, address) in [
+            ("mqtt", mqtt.mqtt),
+            ("mqtts", mqtt.mqtts),
+            ("mqtts_legacy", mqtt.mqtts_legacy),
+            ("shared", mqtt.shared),
+        ] {
             if let Some(address) = address {
                 addresses.insert(name.to_owned(), address.to_string());
             }

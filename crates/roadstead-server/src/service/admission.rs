@@ -11,7 +11,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use roadstead_core::device::Device;
 use roadstead_core::port::{DevicePatch, StoreError};
-use roadstead_core::product::Product;
+use roadstead_core::product::{Product, Registration};
 use roadstead_core::session::Epoch;
 use roadstead_core::trace::{Entry, Hop};
 use roadstead_core::{DeviceId, Timestamp};
@@ -99,6 +99,18 @@ impl Platform {
             return Err(Refusal::new("auth.identity_mismatch", detail));
         }
         let device = match known {
+            Some(known) if cloud.registers_once() && known.frozen => {
+                return Err(Refusal::new("auth.frozen", "an operator froze the device"));
+            }
+            Some(known) if cloud.registers_once() && known.activated_at.is_some() => {
+                let detail = "the device has been on line; its secret is not given out again";
+                return Err(Refusal::new("register.activated", detail));
+            }
+            Some(known) if cloud.registers_once() && product.registration == Registration::Off => {
+                let detail =
+                    format!("product `{}` registers no devices ({})", product.id, known.id);
+                return Err(Refusal::new("register.off", detail));
+            }
             Some(known) if known.activated_at.is_some() || known.frozen => known,
             Some(known) if known.secret.is_some() || known.fingerprint.is_some() => known,
             known => self.register_member(cloud, &product, known, id, now).await?,

@@ -19,6 +19,11 @@ use super::{Caller, Error, Platform};
 
 /// Longest token text that is looked at, bytes.
 const TOKEN_BYTES_MAX: usize = 128;
+/// Reports of tokens of its own that a device may make within [`OWN_TOKENS_KEPT`]; real firmware
+/// makes one per phone that asks, and repeats each three times.
+const OWN_TOKENS_MAX: u32 = 120;
+/// How long those are counted.
+pub(super) const OWN_TOKENS_KEPT: Duration = Duration::from_secs(120);
 /// Device ticks that lie further back than this say nothing.
 const STAGE_AGE_MAX: Duration = Duration::from_secs(3600);
 
@@ -230,11 +235,17 @@ impl Platform {
         token: &TokenText,
         stages: &[DeviceStage],
         method: Option<Box<str>>,
+        own_life: Option<Duration>,
     ) -> Answer {
         let now = self.clock.now();
         let device = account.device.id.clone();
+        if own_life.is_some() && self.makes_too_many_tokens(&device, now) {
+            self.note(&device, Entry::new(now, Hop::Up, "bind_token", "api.quota", source));
+            let detail = format!("at most {OWN_TOKENS_MAX} tokens in two minutes").into();
+            return Answer::Refused { code: "api.quota", detail };
+        }
         let digest = digest(token.0.expose());
-        let report = BindReport { digest, device: device.clone(), now };
+        let report = BindReport { digest, device: device.clone(), now, own_life };
         let reported = self.store.report_token(report).await;
         let code = match &reported {
             Ok(Ok(_)) => "ok",
@@ -259,6 +270,21 @@ impl Platform {
             Err(error) => {
                 tracing::warn!(%error, %device, "keeping the report of a bind token");
                 Answer::Refused { code: error.code(), detail: "try again".into() }
+            }
+        }
+    }
+
+    /// Counts the tokens that a device reports; each would be kept for a day.
+    fn makes_too_many_tokens(&self, device: &DeviceId, now: Timestamp) -> bool {
+        let mut counts = self.own_tokens.lock();
+        match counts.get_mut(device, now) {
+            Some(count) => {
+                *count += 1;
+                *count > OWN_TOKENS_MAX
+            }
+            None => {
+                counts.set(device.clone(), 1, now);
+                false
             }
         }
     }
@@ -540,7 +566,7 @@ impl Platform {
             expires_at: now + self.config.app.bind_token_life,
         };
         self.store.create_token(token).await?;
-        let report = BindReport { digest, device: device.clone(), now };
+        let report = BindReport { digest, device: device.clone(), now, own_life: None };
         let view = self.store.report_token(report).await??;
         self.told_bound(view, Hop::Api, now).await
     }

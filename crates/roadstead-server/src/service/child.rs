@@ -9,12 +9,15 @@
 use std::collections::HashSet;
 
 use roadstead_core::device::Device;
-use roadstead_core::exchange::{Answer, NewSubDevice, SubDevice, SubDeviceFacts, SubDeviceProof};
+use roadstead_core::exchange::{
+    Answer, NewSubDevice, SubDevice, SubDeviceFacts, SubDeviceProof, SubDeviceSecret,
+};
 use roadstead_core::limit::{PAGE_ITEMS_MAX, SUB_DEVICES_MAX};
 use roadstead_core::port::{DeviceFilter, Page, PresenceChange};
+use roadstead_core::product::Registration;
 use roadstead_core::session::{Epoch, Presence};
 use roadstead_core::trace::{Entry, Hop};
-use roadstead_core::{Code, DeviceId, Secret, Timestamp};
+use roadstead_core::{Code, DeviceId, Map, Secret, Timestamp, Value};
 use roadstead_dialects::cloud::Account;
 
 use super::gateway::Results;
@@ -86,6 +89,66 @@ impl Platform {
         };
         let created = self.create_device(&gateway.device.space, new).await;
         created.map_err(|error| code_of(&error))
+    }
+
+    /// Gives a gateway the secrets of devices that will be behind it: by their products' policy,
+    /// until they have been on line.
+    pub(super) async fn register_subs(
+        &self,
+        gateway: &Account,
+        source: &str,
+        proofs: Vec<SubDeviceProof>,
+        now: Timestamp,
+    ) -> Answer {
+        let mut results = Vec::with_capacity(proofs.len());
+        for SubDeviceProof { device, proof } in proofs {
+            let given = self.register_sub(gateway, &device, &proof, now).await;
+            results.push((device, given));
+        }
+        let refused = results.iter().find_map(|(_, result)| result.as_ref().err().copied());
+        let text = format!("{source}, {} sub-devices", results.len());
+        let code = refused.unwrap_or("ok");
+        self.note(&gateway.device.id, Entry::new(now, Hop::Up, "sub_register", code, &text));
+        Answer::Registered(results)
+    }
+
+    async fn register_sub(
+        &self,
+        gateway: &Account,
+        sub: &SubDevice,
+        proof: &Map<String, Value>,
+        now: Timestamp,
+    ) -> Result<SubDeviceSecret, Code> {
+        let product = self.store.product(&(&*sub.product).into()).await;
+        let product = product.map_err(|error| error.code())?.filter(|product| {
+            product.space == gateway.device.space && product.dialect == gateway.product.dialect
+        });
+        let product = product.ok_or("subdevice.unknown_product")?;
+        let cloud = self.cloud(&product.dialect).ok_or("subdevice.unknown_product")?;
+        cloud.verify_sub_registration(&product, &sub.node, proof)?;
+        let known = self.store.device_by_node(&product.id, &sub.node).await;
+        let known = known.map_err(|error| error.code())?;
+        if let Some(known) = &known {
+            match &known.gateway {
+                Some(parent) if *parent != gateway.device.id => {
+                    return Err("subdevice.bound_elsewhere");
+                }
+                Some(_) | None if known.activated_at.is_some() => return Err("register.activated"),
+                Some(_) | None => {}
+            }
+        }
+        match (product.registration, &known) {
+            (Registration::Off, _) => return Err("register.off"),
+            (Registration::Preregistered, None) => return Err("register.unknown_device"),
+            (Registration::Preregistered, Some(_)) | (Registration::Open, _) => {}
+        }
+        let candidate = self.candidate(cloud, &product, known, &sub.node, now);
+        let registered = self.store.register_device(candidate).await;
+        let device = registered.map_err(|error| error.code())?.device;
+        let secret = device.secret.clone().ok_or("auth.no_credential")?;
+        let text = format!("by its gateway {}", gateway.device.id);
+        self.note(&device.id, Entry::new(now, Hop::Up, "register", "ok", &text));
+        Ok(SubDeviceSecret { id: device.id.as_str().into(), secret })
     }
 
     /// Deletes sub-devices of this gateway.

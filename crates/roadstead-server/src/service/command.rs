@@ -176,6 +176,7 @@ impl Platform {
             Downlink::Message { .. }
             | Downlink::Call(_)
             | Downlink::Unbound
+            | Downlink::Moved
             | Downlink::LogLevel(_)
             | Downlink::Config(_)
             | Downlink::SubDevicesChanged { .. }
@@ -278,7 +279,7 @@ pub(super) fn show(request: &Downlink) -> String {
             format!("{} sub-devices, attached: {attached}", devices.len())
         }
         Downlink::SearchSubDevices { start } => format!("start: {start}"),
-        Downlink::Unbound | Downlink::Config(_) => String::new(),
+        Downlink::Unbound | Downlink::Moved | Downlink::Config(_) => String::new(),
     }
 }
 

@@ -75,6 +75,7 @@ impl Services for Platform {
     async fn pending(self: Arc<Self>, account: &Account, epoch: Epoch) -> Vec<(u64, Downlink)> {
         let device = &account.device.id;
         self.device_ready(device);
+        self.send_away(&account.device);
         if let Err(error) = self.push_desired(account, epoch).await {
             tracing::warn!(%error, %device, "sending what is desired of a device");
         }

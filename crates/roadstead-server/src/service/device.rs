@@ -313,7 +313,7 @@ impl Platform {
     }
 
     /// Sends something that nobody waits for, if the device is on line.
-    fn tell(self: &Arc<Self>, space: &SpaceId, id: &DeviceId, request: Downlink) {
+    pub(super) fn tell(self: &Arc<Self>, space: &SpaceId, id: &DeviceId, request: Downlink) {
         let (platform, space, id) = (self.clone(), space.clone(), id.clone());
         tokio::spawn(async move {
             // The trace has the result; the device asks for it after its next log-in.

@@ -71,6 +71,12 @@ impl Platform {
                 let result = self.reset_sub_secret(gateway, &device, &old.0, new.0).await;
                 vec![(device, result)]
             }
+            SubDevices::Login(proofs) => {
+                self.log_subs_in(gateway, epoch, proofs, &mut online, now).await
+            }
+            SubDevices::Register(proofs) => {
+                return self.register_subs(gateway, source, proofs, now).await;
+            }
             SubDevices::List => match self.attached_subs(gateway).await {
                 Ok(subs) => subs.into_iter().map(|sub| (sub, Ok(()))).collect(),
                 Err(code) => {
@@ -156,6 +162,48 @@ impl Platform {
         })
         .await;
         results
+    }
+
+    /// Those attached log in, each by its own proof; the ones whose proof is wrong stay away.
+    async fn log_subs_in(
+        &self,
+        gateway: &Account,
+        epoch: Epoch,
+        proofs: Vec<SubDeviceProof>,
+        online: &mut HashSet<DeviceId>,
+        now: Timestamp,
+    ) -> Results {
+        let mut results = Vec::with_capacity(proofs.len());
+        let mut proven = Vec::new();
+        for proof in proofs {
+            let result = self.check_sub_proof(gateway, &proof, now).await;
+            if result.is_ok() {
+                proven.push(proof.device.clone());
+            }
+            results.push((proof.device, result));
+        }
+        let entered = self.subs_online(gateway, epoch, proven, online, now).await;
+        let mut entered = entered.into_iter();
+        for (_, result) in results.iter_mut().filter(|(_, result)| result.is_ok()) {
+            if let Some((_, outcome)) = entered.next() {
+                *result = outcome;
+            }
+        }
+        results
+    }
+
+    async fn check_sub_proof(
+        &self,
+        gateway: &Account,
+        proof: &SubDeviceProof,
+        now: Timestamp,
+    ) -> Result<(), Code> {
+        let sub = self.sub_account_of(gateway, &proof.device).await?;
+        let cloud = self.cloud(&sub.product.dialect).ok_or("subdevice.unknown")?;
+        cloud.verify_sub_device(&sub, &proof.proof, now).inspect_err(|code| {
+            let text = format!("through {}", gateway.device.id);
+            self.note(&sub.device.id, Entry::new(now, Hop::Up, "login", code, &text));
+        })
     }
 
     /// What waits for sub-devices that their gateway just reported on line can be sent.

@@ -28,6 +28,8 @@ const REFUSAL_GAP: Duration = Duration::from_secs(1);
 /// How long after a refusal the same client may repeat its log-in in MQTT 3.1 without being
 /// counted again: one library does so by itself (Huawei T5).
 pub(super) const RETRY_LIFE: Duration = Duration::from_secs(5);
+/// The minute of vendors that count log-ins per minute.
+pub(super) const CONNECTS_KEPT: Duration = Duration::from_secs(60);
 /// The protocol level of MQTT 3.1.
 const LEVEL_31: u8 = 3;
 /// How long the refusals of a device are counted.
@@ -201,6 +203,11 @@ impl Platform {
         now: Timestamp,
     ) -> Result<Login, (Refusal, u8)> {
         let Admitted { cloud, account, is_member } = admitted;
+        if let Some(refusal) = self.too_often(cloud, &account, now) {
+            let source = format!("{} {}", peer.address, peer.transport);
+            self.refused_device(&account, "login", &refusal, &source, now).await;
+            return Err((refusal, CONNACK_UNAVAILABLE));
+        }
         let epoch = self.directory.next_epoch();
         if is_member {
             return Ok(self.open_provisioning(cloud, account, hello, epoch, (peer, now)));
@@ -233,6 +240,29 @@ impl Platform {
         let random = u64::from_le_bytes(self.random.bytes());
         let session = cloud.session_of(hello, &account, random);
         Ok(Login { account, cloud: cloud.clone(), session, epoch })
+    }
+
+    /// Counts log-ins for vendors that allow a number of them per minute.
+    fn too_often(
+        &self,
+        cloud: &Arc<dyn Cloud>,
+        account: &Account,
+        now: Timestamp,
+    ) -> Option<Refusal> {
+        let most = cloud.connects_per_minute()? as usize;
+        let device = &account.device.id;
+        let mut connects = self.connects.lock();
+        let mut times = connects.remove(device, now).unwrap_or_default();
+        times.retain(|&at| now < at + CONNECTS_KEPT);
+        let refusal = (times.len() >= most).then(|| {
+            let detail = format!("more than {most} log-ins within a minute; nothing is answered");
+            Refusal { is_silent: true, ..Refusal::new("auth.connect_rate", detail) }
+        });
+        if refusal.is_none() {
+            times.push(now);
+        }
+        connects.set(device.clone(), times, now);
+        refusal
     }
 
     /// Opens the session of a group's member: it is handed its credentials and is not on line.

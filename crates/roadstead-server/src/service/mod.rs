@@ -30,6 +30,7 @@ mod product;
 mod random;
 mod recent;
 mod recorder;
+mod region;
 mod registration;
 mod runlog;
 mod shadow;
@@ -145,6 +146,10 @@ pub struct Platform {
     onboarding: Onboarding,
     admissions: Admissions,
     retries: Mutex<Recent<Box<str>, ()>>,
+    /// When devices logged in of late, of vendors that count that.
+    connects: Mutex<Recent<DeviceId, Vec<roadstead_core::Timestamp>>>,
+    /// Bind tokens that devices made of late.
+    own_tokens: Mutex<Recent<DeviceId, u32>>,
     gateways: Gateways,
     outbox: Outbox,
     passwords: Passwords,
@@ -173,6 +178,8 @@ impl Platform {
             onboarding: Onboarding::default(),
             admissions: Admissions::default(),
             retries: Mutex::new(Recent::new(REFUSED_MAX, login::RETRY_LIFE)),
+            connects: Mutex::new(Recent::new(REFUSED_MAX, login::CONNECTS_KEPT)),
+            own_tokens: Mutex::new(Recent::new(REFUSED_MAX, binding::OWN_TOKENS_KEPT)),
             gateways: Gateways::default(),
             outbox: Outbox::default(),
             passwords: Passwords::new(password::Cost::INTERACTIVE),

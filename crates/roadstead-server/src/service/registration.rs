@@ -51,6 +51,11 @@ impl Platform {
         peer: Option<SocketAddr>,
     ) -> HttpResponse {
         let now = self.clock.now();
+        if let Some(region) = call.region() {
+            let place = self.place_of_region(region);
+            self.observer.count("locate", "ok");
+            return call.tell(place.as_ref());
+        }
         let claim = match call.claim() {
             Ok(claim) => claim,
             Err(response) => {
@@ -82,6 +87,18 @@ impl Platform {
                 let registered = self.register(cloud, &product, device, &node, &replay_key).await;
                 ("register", registered)
             }
+            Effect::Locate => {
+                let place = account.as_ref().and_then(|account| self.place_of(&account.device));
+                if let Some(account) = &account {
+                    let text = match &place {
+                        Some(place) => format!("{source}: {}:{}", place.host, place.port),
+                        None => format!("{source}: here"),
+                    };
+                    let entry = Entry::new(now, Hop::Up, "locate", "ok", &text);
+                    self.note(&account.device.id, entry);
+                }
+                ("locate", Ok(Performed::Located(place)))
+            }
             Effect::Logs(records) => ("logs", self.keep_upload(account.as_ref(), records).await),
         };
         match &performed {
@@ -90,7 +107,7 @@ impl Platform {
                 self.note(&device.id, Entry::new(now, Hop::Up, what, "ok", source));
                 self.mark_registered(&device.id, now).await;
             }
-            Ok(Performed::Kept) => self.observer.count(what, "ok"),
+            Ok(Performed::Kept | Performed::Located(_)) => self.observer.count(what, "ok"),
             Err(code) => self.refused_call(account, claim, code, source, peer, now).await,
         }
         call.respond(&product, performed, self.random.bytes())
@@ -162,7 +179,8 @@ impl Platform {
         let dialect = dialect_of(product).map_err(|error| error.code())?;
         dialect.check_ids(product.id.as_str(), Some(node)).map_err(|_| "register.bad_request")?;
         let key: Box<str> = format!("{}/{replay_key}", product.id).into();
-        if self.replays.lock().set(key.clone(), (), now).is_some() {
+        let is_told_apart = !replay_key.is_empty();
+        if is_told_apart && self.replays.lock().set(key.clone(), (), now).is_some() {
             return Err("register.replayed");
         }
         let candidate = self.candidate(cloud, product, known, node, now);

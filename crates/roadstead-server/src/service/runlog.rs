@@ -228,6 +228,9 @@ fn show(uplink: &Uplink) -> String {
         }
         Uplink::ReadShadow
         | Uplink::ClearDesired
+        | Uplink::ForgetDesired(_)
+        | Uplink::Reset(_)
+        | Uplink::Asked { .. }
         | Uplink::BindToken { .. }
         | Uplink::Unbind
         | Uplink::Time

@@ -4,7 +4,7 @@
 //! does, so futures that are polled once in order of arrival write in that order. Reads that must
 //! see earlier writes of the device go behind them through the store's own queue.
 
-use roadstead_core::exchange::{Answer, Occurrence, Response, Uplink};
+use roadstead_core::exchange::{Answer, Occurrence, Response, Uplink, Wipe};
 use roadstead_core::port::{DevicePatch, StoreError};
 use roadstead_core::session::Epoch;
 use roadstead_core::shadow::{Change, Values};
@@ -43,15 +43,27 @@ impl Platform {
             }
             Uplink::Info(info) => self.learn_info(account, source, info).await,
             Uplink::ReadShadow => self.read_shadow(account, source).await,
-            Uplink::ClearDesired => self.clear_desired(account, source).await,
+            Uplink::ClearDesired => {
+                let all = vec![Change::ClearDesired { service: None }];
+                self.change_desired_by_device(account, source, all).await
+            }
+            Uplink::ForgetDesired(keys) => {
+                let changes = self.taken_back(keys);
+                self.change_desired_by_device(account, source, changes).await
+            }
             Uplink::Events(events) => self.keep_events(account, events).await,
             Uplink::Response { request, response } => {
                 self.late_response(account, source, request.is_some(), &response)
             }
-            Uplink::BindToken { token, stages, method } => {
-                self.report_token(account, source, &token, &stages, method).await
+            Uplink::BindToken { token, stages, method, own_life } => {
+                self.report_token(account, source, &token, &stages, method, own_life).await
             }
             Uplink::Unbind => self.unbind_by_device(&account.device.id, source).await,
+            Uplink::Reset(wipe) => self.reset_by_device(account, source, wipe).await,
+            Uplink::Asked { what: name } => {
+                self.hop(account, self.clock.now(), what, "ok", &format!("{source}, {name}"));
+                Answer::Done
+            }
             Uplink::Time => {
                 let received = self.clock.now();
                 self.hop(account, received, what, "ok", source);
@@ -162,13 +174,57 @@ impl Platform {
         }
     }
 
-    async fn clear_desired(&self, account: &Account, source: &str) -> Answer {
+    /// Takes wishes back one by one.
+    fn taken_back(&self, keys: Vec<(Box<str>, Vec<Box<str>>)>) -> Vec<Change> {
+        let at = self.clock.now();
+        let nulls = |keys: Vec<Box<str>>| {
+            keys.into_iter().map(|key| (key.into(), Value::Null)).collect::<Map<String, Value>>()
+        };
+        let change = |(service, keys)| Change::Desire {
+            service,
+            values: Values { properties: nulls(keys), at },
+        };
+        keys.into_iter().map(change).collect()
+    }
+
+    async fn change_desired_by_device(
+        &self,
+        account: &Account,
+        source: &str,
+        changes: Vec<Change>,
+    ) -> Answer {
         let entry = self.entry("clear_desired", "ok", source);
-        let changes = vec![Change::ClearDesired { service: None }];
         match self.store.change_shadow(&account.device.id, changes, Some(entry)).await {
             Ok(_) => Answer::Done,
             Err(error) => self.unkept(account, &error),
         }
+    }
+
+    /// A device was reset to what left the factory. The bindings end first: that is what the next
+    /// owner needs; the rest may be repeated by the device until it is answered.
+    async fn reset_by_device(&self, account: &Account, source: &str, wipe: Wipe) -> Answer {
+        let device = &account.device.id;
+        let answer = self.unbind_by_device(device, source).await;
+        let failed = matches!(&answer, Answer::Refused { code, .. } if *code != "bind.not_bound");
+        if failed || wipe == Wipe::Bindings {
+            return answer;
+        }
+        let entry = self.entry("reset", "ok", &format!("{source}, {wipe:?}"));
+        if let Err(error) =
+            self.store.change_shadow(device, vec![Change::Forget], Some(entry)).await
+        {
+            return self.unkept(account, &error);
+        }
+        if wipe == Wipe::Everything {
+            let told = account.device.info.keys().filter(|key| !key.starts_with(RESERVED));
+            let nulls = told.map(|key| (key.clone(), Value::Null)).collect();
+            let patch = DevicePatch { info: Some(nulls), ..DevicePatch::default() };
+            match self.store.update_device(device, patch).await {
+                Ok(device) => self.reload(&device).await,
+                Err(error) => return self.unkept(account, &error),
+            }
+        }
+        answer
     }
 
     async fn keep_events(&self, account: &Account, events: Vec<Occurrence>) -> Answer {
@@ -245,6 +301,7 @@ fn code_of(answer: &Answer) -> Code {
         | Answer::Config(_)
         | Answer::SubDevices(_)
         | Answer::Created(_)
+        | Answer::Registered(_)
         | Answer::Described(_) => "ok",
     }
 }

@@ -126,6 +126,7 @@ impl Connection {
             goodbye_due: 0,
             shared,
         };
+        connection.begin(now, &mut work);
         if connection.session.is_implicit() {
             connection.fetch_waiting();
         }

@@ -132,6 +132,24 @@ impl Connection {
         self.inbound.push_back(Inbound { token, arrived, is_acked, stage });
     }
 
+    /// Performs what the log-in itself said, and sends what the client waits for.
+    pub(super) fn begin(&mut self, now: u64, work: &mut Work) {
+        let account = self.account.clone();
+        let date = self.shared.clock.now();
+        let mut messages = std::mem::take(&mut work.messages);
+        self.session.begin(&account, date, &mut work.heard, &mut messages);
+        if !work.heard.is_empty() {
+            let (arrived, stage) = (Instant::now(), self.run(account, "CONNECT", 0, work));
+            self.inbound.push_back(Inbound { token: None, arrived, is_acked: false, stage });
+        }
+        for message in messages.drain(..) {
+            if let Some(qos) = self.listening(&message.topic) {
+                self.deliver(platform_message(message, qos), None, None, now, work);
+            }
+        }
+        work.messages = messages;
+    }
+
     /// Takes a message in that speaks for several devices: its portions are handled like messages
     /// of their own, and the last one acknowledges it.
     fn arrive_divided(&mut self, token: Token, publish: &Publish, work: &mut Work) {
@@ -188,6 +206,11 @@ impl Connection {
         let now = self.shared.clock.now();
         let (topic, payload) = (&publish.topic, &publish.payload);
         self.session.uplink(&account, topic, payload, now, &mut work.heard);
+        self.run(account, topic, payload.len(), work)
+    }
+
+    /// Hands what was understood to the platform.
+    fn run(&mut self, account: Account, topic: &str, size: usize, work: &mut Work) -> Stage {
         let mut parts = Vec::with_capacity(work.heard.len());
         for Heard { uplink, reply } in work.heard.drain(..) {
             let is_topology = matches!(uplink, Uplink::SubDevices(_));
@@ -197,7 +220,7 @@ impl Connection {
                     account.clone(),
                     self.epoch,
                     topic,
-                    payload.len(),
+                    size,
                     uplink,
                 )),
             };

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | modern | TLS 1.2 and 1.3, ECDHE; PSK suites at TLS 1.2 | every listener |
 //! | legacy | TLS 1.0 to 1.2, also static RSA | the legacy listener only |
+//! | shared | as legacy, asks for no certificate | the shared port |
 //!
 //! - Suites are named one by one and the OpenSSL security level is 0: PSK with CCM_8 or CBC-SHA is
 //!   all that real firmware offers (Tencent §2.1), and the level of the build must not decide.
@@ -46,14 +47,16 @@ use crate::config::Config;
 /// Longest PSK identity that is looked up, bytes.
 const IDENTITY_BYTES_MAX: usize = 256;
 
-/// Certificate suites, then PSK suites; see the module text for the order.
+/// Certificate suites; see the module text for the order.
 const MODERN_SUITES: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:\
     ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:\
     ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:\
     ECDHE-ECDSA-AES128-CCM:ECDHE-ECDSA-AES128-CCM8:\
     ECDHE-ECDSA-AES128-SHA256:ECDHE-RSA-AES128-SHA256:\
-    ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA:\
-    ECDHE-PSK-AES128-CBC-SHA256:ECDHE-PSK-AES128-CBC-SHA:\
+    ECDHE-ECDSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA:ECDHE-RSA-AES256-SHA";
+
+/// PSK suites, behind every certificate suite.
+const PSK_SUITES: &str = "ECDHE-PSK-AES128-CBC-SHA256:ECDHE-PSK-AES128-CBC-SHA:\
     PSK-AES128-GCM-SHA256:PSK-AES256-GCM-SHA384:PSK-AES128-CCM:PSK-AES128-CCM8:\
     PSK-AES128-CBC-SHA256:PSK-AES128-CBC-SHA:PSK-AES256-CBC-SHA384:PSK-AES256-CBC-SHA:\
     @SECLEVEL=0";
@@ -106,6 +109,7 @@ impl TlsError {
 pub struct Contexts {
     modern: SslContext,
     legacy: SslContext,
+    shared: SslContext,
 }
 
 impl Contexts {
@@ -122,15 +126,31 @@ impl Contexts {
             (None, None) => certificate::ensure(&config.data_dir, &config.tls.names)?,
             (Some(_), None) | (None, Some(_)) => return Err(TlsError::HalfPair),
         };
-        let modern = context(&pairs, keys.clone(), false)?;
-        let legacy = context(&pairs, keys, true)?;
-        Ok(Self { modern, legacy })
+        let modern = context(&pairs, keys.clone(), Kind::Modern)?;
+        let legacy = context(&pairs, keys.clone(), Kind::Legacy)?;
+        let shared = context(&pairs, keys, Kind::Shared)?;
+        Ok(Self { modern, legacy, shared })
+    }
+
+    /// Returns the context of the port that everything shares.
+    pub fn shared(&self) -> &SslContext {
+        &self.shared
     }
 
     /// Returns the context of a listener.
     pub fn context(&self, is_legacy: bool) -> &SslContext {
         if is_legacy { &self.legacy } else { &self.modern }
     }
+}
+
+/// Which context.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Modern,
+    Legacy,
+    /// As legacy, but nobody is asked for a certificate: some of the firmware that shares a port
+    /// for everything gives up when it is asked and has none.
+    Shared,
 }
 
 /// A certificate chain and its key, in files.
@@ -145,13 +165,13 @@ impl Pair {
     }
 }
 
-fn context(pairs: &[Pair], keys: KeyLookup, is_legacy: bool) -> Result<SslContext, TlsError> {
+fn context(pairs: &[Pair], keys: KeyLookup, kind: Kind) -> Result<SslContext, TlsError> {
     let mut builder = SslContextBuilder::new(SslMethod::tls_server())
         .map_err(TlsError::openssl("opening a TLS context"))?;
     for pair in pairs {
         use_pair(&mut builder, pair)?;
     }
-    configure(&mut builder, is_legacy).map_err(TlsError::openssl("configuring TLS"))?;
+    configure(&mut builder, kind).map_err(TlsError::openssl("configuring TLS"))?;
     builder.set_psk_server_callback(move |ssl, identity, key| Ok(psk(ssl, identity, key, &keys)));
     Ok(builder.build())
 }
@@ -172,14 +192,14 @@ fn use_pair(builder: &mut SslContextBuilder, pair: &Pair) -> Result<(), TlsError
         .map_err(TlsError::openssl(what(&pair.key)))
 }
 
-fn configure(builder: &mut SslContextBuilder, is_legacy: bool) -> Result<(), ErrorStack> {
-    if is_legacy {
+fn configure(builder: &mut SslContextBuilder, kind: Kind) -> Result<(), ErrorStack> {
+    if kind != Kind::Modern {
         builder.set_min_proto_version(Some(SslVersion::TLS1))?;
         builder.set_max_proto_version(Some(SslVersion::TLS1_2))?;
-        builder.set_cipher_list(&format!("{MODERN_SUITES}:{LEGACY_SUITES}"))?;
+        builder.set_cipher_list(&format!("{MODERN_SUITES}:{LEGACY_SUITES}:{PSK_SUITES}"))?;
     } else {
         builder.set_min_proto_version(Some(SslVersion::TLS1_2))?;
-        builder.set_cipher_list(MODERN_SUITES)?;
+        builder.set_cipher_list(&format!("{MODERN_SUITES}:{PSK_SUITES}"))?;
         builder.set_sigalgs_list(MODERN_SIGNATURES)?;
         builder.set_client_hello_callback(cap_psk_only);
     }
@@ -197,7 +217,12 @@ fn configure(builder: &mut SslContextBuilder, is_legacy: bool) -> Result<(), Err
             | SslMode::ENABLE_PARTIAL_WRITE
             | SslMode::ACCEPT_MOVING_WRITE_BUFFER,
     );
-    builder.set_verify_callback(SslVerifyMode::PEER, |_, _| true);
+    match kind {
+        Kind::Modern | Kind::Legacy => {
+            builder.set_verify_callback(SslVerifyMode::PEER, |_, _| true);
+        }
+        Kind::Shared => builder.set_verify(SslVerifyMode::NONE),
+    }
     Ok(())
 }
 

@@ -15,14 +15,14 @@ use crate::huawei;
 use crate::platform::{ADMIN_PASSWORD, DEVICE_SECRET, PRODUCT, PRODUCT_SECRET, Platform};
 
 /// A running script.
-struct Script {
+pub(crate) struct Script {
     process: Child,
     lines: Lines<BufReader<ChildStdout>>,
     seen: Vec<Value>,
 }
 
 /// Returns the Python to use, `None` (with a printed reason) when a package is missing.
-async fn python(module: &str) -> Option<String> {
+pub(crate) async fn python(module: &str) -> Option<String> {
     let python = std::env::var("ROADSTEAD_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let check = Command::new(&python).args(["-c", &format!("import {module}")]).output().await;
     if check.is_ok_and(|output| output.status.success()) {
@@ -35,13 +35,17 @@ async fn python(module: &str) -> Option<String> {
 }
 
 impl Script {
-    fn start(python: &str, name: &str, args: &[&str]) -> Self {
+    pub(crate) fn start(python: &str, name: &str, args: &[&str]) -> Self {
         let path = format!("{}/tests/clients/{name}", env!("CARGO_MANIFEST_DIR"));
-        let mut process = Command::new(python)
-            .arg("-u")
-            .arg(path)
-            .args(args)
-            .stdin(Stdio::null())
+        let mut command = Command::new(python);
+        command.arg("-u").arg(path).args(args);
+        Self::run(command)
+    }
+
+    /// Starts a command whose standard input stays open until [`Script::ends_well`].
+    pub(crate) fn run(mut command: Command) -> Self {
+        let mut process = command
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .kill_on_drop(true)
@@ -52,7 +56,7 @@ impl Script {
     }
 
     /// Waits for an event; the package's own log lines are passed over.
-    async fn event(&mut self, name: &str) -> Value {
+    pub(crate) async fn event(&mut self, name: &str) -> Value {
         while let Some(line) = self.lines.next_line().await.expect("output") {
             let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
             self.seen.push(event.clone());
@@ -64,7 +68,15 @@ impl Script {
         panic!("the script ended before `{name}`: {:#?}", self.seen);
     }
 
-    async fn ends_well(mut self) {
+    /// Tells it the next step, one JSON line.
+    pub(crate) async fn tell(&mut self, step: &Value) {
+        use tokio::io::AsyncWriteExt as _;
+        let stdin = self.process.stdin.as_mut().expect("piped");
+        stdin.write_all(format!("{step}\n").as_bytes()).await.expect("the script reads");
+    }
+
+    pub(crate) async fn ends_well(mut self) {
+        drop(self.process.stdin.take());
         while self.lines.next_line().await.expect("output").is_some() {}
         let status = self.process.wait().await.expect("exit status");
         assert!(status.success(), "{status}: {:#?}", self.seen);

@@ -8,9 +8,11 @@
 //! | `downlink` | messages and commands wait, leave in order and end as the device decided |
 //! | `huawei` | a device of a vendor without phones: every system topic, gateway and children, the traps |
 //! | `clients` | the vendors' published packages drive the platform |
+//! | `alibaba` | one port for everything, regions, bind tokens of devices, the vendor's throttle |
 //! | `child` | the server as a separate process, for `crash` |
 #![allow(clippy::print_stdout, reason = "a skipped client and a seed are told")]
 
+mod alibaba;
 mod api;
 mod child;
 mod clients;

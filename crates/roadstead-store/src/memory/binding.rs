@@ -155,6 +155,11 @@ impl Ledger for Rows<'_> {
         Ok(())
     }
 
+    fn forget_tokens(&mut self, ended: Timestamp) -> Result<(), StoreError> {
+        self.state.tokens.retain(|_, old| ended < old.expires_at);
+        Ok(())
+    }
+
     fn device(&self, id: &DeviceId) -> Result<Option<(SpaceId, Rebind)>, StoreError> {
         Ok(self.state.devices.get(id).map(|held| {
             let product = self.state.products.get(&held.device.product);

@@ -28,11 +28,7 @@ impl BindingStore for Sqlite {
         self.write(move |tx| {
             let now = token.created_at;
             let rows = Rows { conn: tx.conn, random: &tx.shared.random };
-            let forget = "DELETE FROM bind_token WHERE expires_at <= ?1";
-            tx.conn
-                .prepare_cached(forget)
-                .and_then(|mut s| s.execute([(now - rule::TOKEN_KEPT).0]))
-                .or_engine()?;
+            forget_tokens(tx.conn, now - rule::TOKEN_KEPT)?;
             if rows.token(&token.digest)?.is_some() {
                 return Err(StoreError::Exists);
             }
@@ -192,6 +188,10 @@ impl Ledger for Rows<'_> {
         put_token(self.conn, token, "REPLACE")
     }
 
+    fn forget_tokens(&mut self, ended: Timestamp) -> Result<(), StoreError> {
+        forget_tokens(self.conn, ended)
+    }
+
     fn device(&self, id: &DeviceId) -> Result<Option<(SpaceId, Rebind)>, StoreError> {
         let sql = "SELECT s.id, p.rebind FROM device d JOIN space s ON s.row = d.space
                    LEFT JOIN product p ON p.id = d.product WHERE d.id = ?1";
@@ -240,6 +240,11 @@ impl Ledger for Rows<'_> {
     fn new_id(&mut self) -> Result<BindingId, StoreError> {
         self.random.binding_id()
     }
+}
+
+fn forget_tokens(conn: &Connection, ended: Timestamp) -> Result<(), StoreError> {
+    let sql = "DELETE FROM bind_token WHERE expires_at <= ?1";
+    conn.prepare_cached(sql).and_then(|mut s| s.execute([ended.0])).or_engine().map(drop)
 }
 
 fn put_token(conn: &Connection, token: &BindToken, verb: &str) -> Result<(), StoreError> {

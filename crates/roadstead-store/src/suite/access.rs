@@ -88,6 +88,7 @@ pub(super) async fn deleting_a_user_takes_what_is_its_own(store: &dyn Store) {
         digest: [1; 32],
         device: "lamp".into(),
         now: Timestamp(20),
+        own_life: None,
     };
     store.report_token(report).await.expect("store").expect("bound");
     store.share(&lamp, &bob, Timestamp(30)).await.expect("store").expect("guest");

@@ -11,7 +11,8 @@ use super::fixture::{device, page, product, seed, seed_devices, space, token, us
 use crate::rule::TOKEN_KEPT;
 
 async fn report(store: &dyn Store, n: u8, device: &str, now: i64) -> Result<TokenView, BindError> {
-    let report = BindReport { digest: [n; 32], device: device.into(), now: Timestamp(now) };
+    let report =
+        BindReport { digest: [n; 32], device: device.into(), now: Timestamp(now), own_life: None };
     store.report_token(report).await.expect("store")
 }
 
@@ -166,7 +167,8 @@ pub(super) async fn report_refusals_are_noted(store: &dyn Store) {
     for n in 2..=3 {
         store.create_token(token(n, "ann")).await.expect("token");
     }
-    let nobody = BindReport { digest: [1; 32], device: "x".into(), now: Timestamp(15) };
+    let nobody =
+        BindReport { digest: [1; 32], device: "x".into(), now: Timestamp(15), own_life: None };
     assert_eq!(store.report_token(nobody).await, Err(StoreError::Missing));
     assert_eq!(report(store, 9, "lamp", 20).await, Err(BindError::UnknownToken));
     report(store, 1, "lamp", 20).await.expect("noted");

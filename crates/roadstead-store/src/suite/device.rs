@@ -128,7 +128,8 @@ pub(super) async fn devices_are_filtered_and_paged(store: &dyn Store) {
         store.create_device(device).await.expect("create");
     }
     store.create_token(token(1, "ann")).await.expect("token");
-    let reported = BindReport { digest: [1; 32], device: "d".into(), now: Timestamp(20) };
+    let reported =
+        BindReport { digest: [1; 32], device: "d".into(), now: Timestamp(20), own_life: None };
     store.report_token(reported).await.expect("store").expect("bound");
     store.share(&"d".into(), &"bob".into(), Timestamp(30)).await.expect("store").expect("guest");
     let b_online = PresenceChange { device: "b".into(), presence: online(1, 5) };
@@ -256,7 +257,8 @@ pub(super) async fn deleting_a_device_takes_everything(store: &dyn Store) {
     let sub = Device { gateway: Some(hub.clone()), ..device("sub") };
     store.create_device(sub).await.expect("sub-device");
     store.create_token(token(1, "ann")).await.expect("token");
-    let reported = BindReport { digest: [1; 32], device: hub.clone(), now: Timestamp(20) };
+    let reported =
+        BindReport { digest: [1; 32], device: hub.clone(), now: Timestamp(20), own_life: None };
     store.report_token(reported).await.expect("store").expect("bound");
     store.change_shadow(&hub, vec![desire(json!({"a": 1}), 5)], None).await.expect("shadow");
     store.push_pending(&hub, "k", "b", Timestamp(6)).await.expect("pending");

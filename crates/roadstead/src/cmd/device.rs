@@ -76,6 +76,17 @@ pub(crate) enum Device {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Moves a device to another region's instance: it is told to connect there, now or when it
+    /// asks where to connect. The other instance must know it (`roadstead export`, `import`).
+    Move {
+        /// Device id.
+        device: String,
+        /// A region of the server's `[region]` section; its own name brings the device back.
+        #[arg(long)]
+        region: String,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// Sets the remote configuration of a device; it learns it now or when it asks.
     Config {
         /// Device id.
@@ -163,6 +174,9 @@ impl Device {
             Self::LogLevel { device, level, server } => {
                 let body = json!({ "level": level });
                 block_on(put(out, server, device, "log-level", body))
+            }
+            Self::Move { device, region, server } => {
+                block_on(put(out, server, device, "region", json!({ "region": region })))
             }
             Self::Config { device, config, server } => {
                 let config: Value = serde_json::from_str(&config)

@@ -74,9 +74,9 @@ fn bind(listen: &mut Listen, host: IpAddr) {
     }
 }
 
-fn listeners(listen: &mut Listen) -> [&mut Address; 6] {
-    let Listen { mqtt, mqtts, mqtts_legacy, http, vendor_http, vendor_https } = listen;
-    [mqtt, mqtts, mqtts_legacy, http, vendor_http, vendor_https]
+fn listeners(listen: &mut Listen) -> [&mut Address; 7] {
+    let Listen { mqtt, mqtts, mqtts_legacy, shared, http, vendor_http, vendor_https } = listen;
+    [mqtt, mqtts, mqtts_legacy, shared, http, vendor_http, vendor_https]
 }
 
 async fn serve(
@@ -175,6 +175,7 @@ fn banner(out: &Out, folder: &Path, addresses: &BTreeMap<String, String>) -> Str
         ("MQTT", "mqtt"),
         ("MQTT + TLS", "mqtts"),
         ("MQTT legacy", "mqtts_legacy"),
+        ("Shared", "shared"),
         ("vendor HTTP", "vendor_http"),
         ("vendor HTTPS", "vendor_https"),
     ] {

@@ -20,7 +20,7 @@ use roadstead_core::session::Epoch;
 use roadstead_store::Memory;
 use tokio::sync::watch;
 
-use super::accept::Live;
+use super::accept::{Door, Live};
 use super::login::{Arrival, serve};
 use crate::broker::Broker;
 use crate::clock::Clock;
@@ -94,7 +94,11 @@ impl World {
     fn serve(&self, socket: Socket, context: Option<SslContext>, address: SocketAddr) {
         let guard = self.live.enter(&self.shared).expect("room");
         let peer = Peer { address, transport: if context.is_some() { "tls" } else { "tcp" } };
-        let arrival = Arrival { shared: self.shared.clone(), socket, context, peer };
+        let door = match context {
+            Some(context) => Door::Tls { context, is_legacy: false },
+            None => Door::Plain,
+        };
+        let arrival = Arrival { shared: self.shared.clone(), socket, door, http: None, peer };
         tokio::spawn(serve(arrival, self.stop.subscribe(), guard));
     }
 

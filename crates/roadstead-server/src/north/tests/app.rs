@@ -20,7 +20,7 @@ impl World {
     /// The lamp reports a token.
     async fn report(&self, token: &str) {
         let digest = openssl::sha::sha256(token.as_bytes());
-        let report = BindReport { digest, device: LAMP.into(), now: NOW };
+        let report = BindReport { digest, device: LAMP.into(), now: NOW, own_life: None };
         self.platform.store().report_token(report).await.expect("store").expect("reported");
     }
 }

@@ -100,7 +100,8 @@ async fn life(store: &Sqlite, n: u64) {
     }
     // The newest of its user's tokens; used at once, so the limit is never near.
     store.create_token(token(n)).await.expect("token");
-    let reported = BindReport { digest: digest(n), device: lamp, now: Timestamp(20) };
+    let reported =
+        BindReport { digest: digest(n), device: lamp, now: Timestamp(20), own_life: None };
     store.report_token(reported).await.expect("store").expect("bound");
     println!("ack {n}");
 }

@@ -253,7 +253,7 @@ async fn bindings_and_presence_survive() {
     let store = seeded(&folder).await;
     store.create_token(token(1)).await.expect("token");
     let now = Timestamp(20);
-    let reported = BindReport { digest: digest(1), device: "a".into(), now };
+    let reported = BindReport { digest: digest(1), device: "a".into(), now, own_life: None };
     store.report_token(reported).await.expect("store").expect("bound");
     store.push_pending(&"a".into(), "k", "b", now).await.expect("pending");
     let entries = vec![entry(5)];

@@ -162,7 +162,7 @@ impl Call {
                 show(store.create_token(token).await)
             }
             10 => {
-                let report = BindReport { digest, device: lamp.clone(), now };
+                let report = BindReport { digest, device: lamp.clone(), now, own_life: None };
                 let answer = store.report_token(report).await;
                 show(answer.map(|decided| decided.map(|view| (view.token, view.newly_bound))))
             }

@@ -280,6 +280,7 @@ fn loopback(mqtts: SocketAddr) -> Listen {
         mqtt: free,
         mqtts: Listener(Some(mqtts)),
         mqtts_legacy: Listener(None),
+        shared: Listener(None),
         http: free,
         vendor_http: free,
         vendor_https: free,
