@@ -356,6 +356,9 @@ impl Session for GizwitsSession {
             Downlink::Unbound => {
                 return Err(CommandError::Unsupported("a module does not know its owner"));
             }
+            Downlink::Moved => {
+                return Err(CommandError::Unsupported("a module is not told to move"));
+            }
             Downlink::LogLevel(_) => return Err(CommandError::Unsupported("log levels")),
             Downlink::Config(_) => {
                 return Err(CommandError::Unsupported("remote configuration"));
