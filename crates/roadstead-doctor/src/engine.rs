@@ -22,6 +22,8 @@ use crate::verdict;
 pub(crate) struct Slot {
     pub(crate) file: usize,
     pub(crate) key: String,
+    /// Another device behind the same key spoke last; its lines go there.
+    turn: Option<usize>,
     trackers: [Option<Box<Tracker>>; Family::ALL.len()],
 }
 
@@ -287,9 +289,13 @@ impl State {
         for found in &scan.signs {
             for (family, sign) in Automaton::get().signs(*found) {
                 if wanted(*family) && sign.holds(line, found.start) {
-                    let slot = *slot.get_or_insert_with(|| self.slot(line.key));
                     let hit = Hit { line, at: found.start, end: found.end };
-                    self.apply(slot, *family, sign, &hit);
+                    let mut at = *slot.get_or_insert_with(|| self.slot(line.key));
+                    if let Some(name) = sign.name(&hit) {
+                        at = self.named(at, *family, line.key, &name);
+                        slot = Some(at);
+                    }
+                    self.apply(at, *family, sign, &hit);
                 }
             }
         }
@@ -314,19 +320,48 @@ impl State {
         // Most logs have no key, and comparing nothing with nothing costs a trap in some C libraries.
         let equal = |known: &str| known.len() == key.len() && (key.is_empty() || known == key);
         let same = |slot: &Slot| slot.file == self.file && equal(&slot.key);
-        if self.slots.get(self.current).is_some_and(same) {
-            return self.current;
+        if let Some(known) = self.slots.get(self.current).filter(|slot| same(slot)) {
+            return known.turn.unwrap_or(self.current);
         }
         self.current = match self.slots.iter().position(same) {
             Some(known) => known,
             None if self.slots.len() >= DEVICES_MAX => self.slots.len() - 1,
             None => {
-                let key = key.to_owned();
-                self.slots.push(Slot { file: self.file, key, trackers: Default::default() });
+                self.open(key);
                 self.slots.len() - 1
             }
         };
-        self.current
+        self.slots[self.current].turn.unwrap_or(self.current)
+    }
+
+    fn open(&mut self, key: &str) {
+        let key = key.to_owned();
+        self.slots.push(Slot { file: self.file, key, turn: None, trackers: Default::default() });
+    }
+
+    /// A device names itself. Where the one that spoke so far has another name, its lines end here
+    /// and those of the named one begin or go on.
+    fn named(&mut self, slot: usize, family: Family, key: &str, name: &str) -> usize {
+        let is = |slot: &Slot, other: bool| {
+            let tracker = slot.trackers[family as usize].as_ref();
+            tracker.is_some_and(|t| t.name.is_some() && t.is_other(name) == other)
+        };
+        if !is(&self.slots[slot], true) {
+            return slot;
+        }
+        let same = |slot: &Slot| slot.file == self.file && slot.key == key && is(slot, false);
+        let known = self.slots.iter().position(same);
+        let first = self.current;
+        let turn = match known {
+            Some(known) => known,
+            None if self.slots.len() >= DEVICES_MAX => return slot,
+            None => {
+                self.open(key);
+                self.slots.len() - 1
+            }
+        };
+        self.slots[first].turn = Some(turn);
+        turn
     }
 }
 

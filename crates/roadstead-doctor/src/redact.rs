@@ -144,9 +144,9 @@ fn is_mac(word: &str) -> bool {
         && parts.iter().all(|p| p.len() == 2 && p.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-/// Returns true for tags of ports and boards, which identify nobody.
+/// Returns true for tags of ports, which identify nobody.
 fn is_tag(name: &str) -> bool {
-    ["COM", "tty", "dev-", "device", "board"].iter().any(|head| name.starts_with(head))
+    ["COM", "tty"].iter().any(|head| name.starts_with(head))
 }
 
 impl Report {

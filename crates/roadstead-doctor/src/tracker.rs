@@ -178,6 +178,15 @@ impl Tracker {
         self.strong.contains(&sdk)
     }
 
+    /// Returns true when the device has another name than this one. SDKs print it with or without
+    /// the product in front.
+    pub(crate) fn is_other(&self, name: &str) -> bool {
+        fn own(name: &str) -> &str {
+            name.rsplit(['/', '.']).next().unwrap_or(name)
+        }
+        self.name.as_deref().is_some_and(|known| own(known) != own(name))
+    }
+
     /// Applies one sign.
     pub(crate) fn apply(&mut self, sign: &'static Sign, hit: &Hit<'_>) {
         self.last_line = hit.line.number;
@@ -198,6 +207,11 @@ impl Tracker {
                 Act::Done(stage) => self.done(*stage, hit.line),
                 Act::Fault(code) => self.fault(code, hit.line),
                 Act::Call(call) => call(self, hit),
+                Act::Name(name) => {
+                    if let Some(name) = name(hit).filter(|name| !name.is_empty()) {
+                        self.name = Some(name);
+                    }
+                }
             }
         }
     }

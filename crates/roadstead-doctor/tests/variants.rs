@@ -231,6 +231,21 @@ fn interleaved_devices_are_told_apart() {
     }
 }
 
+/// Two devices of one SDK in one log without any prefix: they name themselves.
+#[test]
+fn devices_that_name_themselves_are_told_apart() {
+    let bad = String::from_utf8_lossy(&sample("alibaba/l16_connack4.log")).into_owned();
+    let good = String::from_utf8_lossy(&sample("alibaba/l16_ok.log")).into_owned();
+    let other = |log: &str| log.replace("lamp-0001", "lamp-0002");
+    let report = diagnose(format!("{bad}{}", other(&good)).as_bytes());
+    let keys: Vec<&str> = report.devices.iter().map(|device| device.key.as_str()).collect();
+    assert_eq!((keys.len(), errors(&report)), (2, vec!["mqtt.bad_credentials"]), "{keys:?}");
+    assert_eq!(report.findings[0].device, 0, "the good device does not heal the bad one");
+    // The same device again has overcome it.
+    let report = diagnose(format!("{bad}{good}").as_bytes());
+    assert_eq!((report.devices.len(), errors(&report)), (1, vec![]));
+}
+
 /// Words of a failure inside a payload are data.
 #[test]
 fn texts_in_payloads_do_not_alarm() {

@@ -7,7 +7,7 @@ use super::{Act, Hit, Sign, int, json, shared, sign, tls, word};
 use crate::Stage as S;
 use crate::input::Line;
 use crate::tracker::{ABSENCE, CERTAIN, LIKELY, SYMPTOM, Tracker};
-use Act::{Boot, Call, Done, Fault, Start, Strong, Weak};
+use Act::{Boot, Call, Done, Fault, Name, Start, Strong, Weak};
 
 const LIVING: &str = "alibaba-living-1.6";
 const KIT3: &str = "alibaba-linkkit-c-3";
@@ -48,7 +48,7 @@ pub(super) static SIGNS: &[Sign] = &[
     // Start and identity.
     sign("log level set as", &[Boot]),
     sign("iotx_alcs_construct enter", &[Boot]),
-    sign("ClientID : ", &[Call(client)]),
+    sign("ClientID : ", &[Name(client), Start(S::Dns)]),
     sign("DN : ", &[Call(device_name)]),
     sign("DeviceName : ", &[Call(device_name)]),
     // Credentials and router.
@@ -185,10 +185,9 @@ fn version(tracker: &mut Tracker, hit: &Hit<'_>) {
     tracker.version = Some(version.to_owned());
 }
 
-fn client(tracker: &mut Tracker, hit: &Hit<'_>) {
+fn client(hit: &Hit<'_>) -> Option<String> {
     let id = word(hit.rest());
-    tracker.name = Some(id.split('|').next().unwrap_or_default().replacen('.', "/", 1));
-    tracker.start(S::Dns, hit.line);
+    Some(id.split('|').next()?.replacen('.', "/", 1))
 }
 
 fn device_name(tracker: &mut Tracker, hit: &Hit<'_>) {

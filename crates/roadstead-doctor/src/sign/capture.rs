@@ -6,7 +6,7 @@
 use super::{Act, Hit, Sign, int, shared, sign, word};
 use crate::Stage as S;
 use crate::tracker::{ABSENCE, LIKELY, SYMPTOM, Tracker};
-use Act::{Call, Done, Fault, Start, Strong};
+use Act::{Call, Done, Fault, Name, Start, Strong};
 
 pub(super) const SDK: &str = "capture";
 
@@ -39,7 +39,7 @@ pub(super) static SIGNS: &[Sign] = &[
     sign("something that is no TLS", &[Call(no_tls)]),
     sign("tls: no answer to ClientHello", &[Fault("tls.handshake_timeout")]),
     // MQTT.
-    sign("mqtt: CONNECT ", &[Strong(SDK), Done(S::Tcp), Start(S::MqttConnack), Call(connect)]),
+    sign("mqtt: CONNECT ", &[Strong(SDK), Done(S::Tcp), Name(client), Start(S::MqttConnack), Call(connect)]),
     sign("mqtt: CONNACK ", &[Strong(SDK), Call(connack)]),
     sign("mqtt: no CONNACK", &[Call(|t, hit| shared::connack_missing(t, hit.line))]),
     sign("mqtt: the server", &[Call(ended)]),
@@ -117,9 +117,11 @@ fn no_tls(tracker: &mut Tracker, hit: &Hit<'_>) {
 
 fn connect(tracker: &mut Tracker, hit: &Hit<'_>) {
     tracker.count_connect(hit.line);
-    if let Some((_, rest)) = hit.line.text.split_once("CONNECT client ") {
-        tracker.name = Some(word(rest).to_owned());
-    }
+}
+
+/// Several devices may share one address.
+fn client(hit: &Hit<'_>) -> Option<String> {
+    Some(word(hit.rest().trim_start().strip_prefix("client ")?).to_owned())
 }
 
 fn connack(tracker: &mut Tracker, hit: &Hit<'_>) {

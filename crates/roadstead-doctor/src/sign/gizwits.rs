@@ -7,7 +7,7 @@ use super::{Act, Hit, Sign, int, json, shared, sign};
 use crate::Stage as S;
 use crate::input::Line;
 use crate::tracker::{ABSENCE, CERTAIN, LIKELY, SYMPTOM, Tracker};
-use Act::{Boot, Call, Done, Fault, Start, Strong, Weak};
+use Act::{Boot, Call, Done, Fault, Name, Start, Strong, Weak};
 
 const SDK: &str = "gizwits-gagent";
 
@@ -28,7 +28,7 @@ pub(super) static SIGNS: &[Sign] = &[
     sign("uart name", &[Boot, Start(S::SerialMcu)]),
     sign("read open file fail", &[Boot]),
     sign("Product Soft Version:", &[Call(|t, hit| t.version = Some(hit.word().trim_end_matches('.').to_owned()))]),
-    sign("GAgent mac :", &[Call(|t, hit| t.name = Some(hit.word().to_owned()))]),
+    sign("GAgent mac :", &[Name(|hit| Some(hit.word().to_owned()))]),
     // Serial line.
     sign("ff ff 00", &[Call(frame)]),
     sign("GAgent get local info ok", &[Done(S::SerialMcu)]),

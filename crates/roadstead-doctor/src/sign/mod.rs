@@ -105,6 +105,8 @@ pub(crate) enum Act {
     Fault(&'static str),
     /// What needs memory or numbers.
     Call(fn(&mut Tracker, &Hit<'_>)),
+    /// The device names itself: another name than before is another device.
+    Name(fn(&Hit<'_>) -> Option<String>),
 }
 
 /// One text of an SDK.
@@ -143,6 +145,16 @@ impl Sign {
     const fn anywhere(mut self) -> Self {
         self.anywhere = true;
         self
+    }
+
+    /// Returns the name that a device gives itself with this sign.
+    pub(crate) fn name(&self, hit: &Hit<'_>) -> Option<String> {
+        let name = self.acts.iter().find_map(|act| match act {
+            Act::Name(name) => name(hit),
+            Act::Strong(_) | Act::Weak(_) | Act::Boot | Act::Start(_) | Act::Done(_) => None,
+            Act::Fault(_) | Act::Call(_) => None,
+        });
+        name.filter(|name| !name.is_empty())
     }
 
     /// Returns true when the hit at `at` counts.

@@ -7,7 +7,7 @@ use super::{Act, Hit, Sign, int, json, shared, sign, tls};
 use crate::Stage as S;
 use crate::input::Line;
 use crate::tracker::{ABSENCE, LIKELY, SYMPTOM, Tracker};
-use Act::{Boot, Call, Done, Fault, Start, Strong, Weak};
+use Act::{Boot, Call, Done, Fault, Name, Start, Strong, Weak};
 
 const SDK: &str = "tencent-iot-explorer-c";
 const V32: &str = "3.2";
@@ -15,7 +15,7 @@ const V32: &str = "3.2";
 #[rustfmt::skip] // a table
 pub(super) static SIGNS: &[Sign] = &[
     // Recognition and start.
-    sign("SDK_Ver:", &[Boot, Call(version)]),
+    sign("SDK_Ver:", &[Name(device_name), Boot, Call(version)]),
     sign("qcloud_", &[Strong(SDK)]),
     sign(".c|", &[Call(record)]),
     sign("tencentdevices.com", &[Weak(SDK)]),
@@ -154,9 +154,11 @@ fn record(tracker: &mut Tracker, hit: &Hit<'_>) {
 fn version(tracker: &mut Tracker, hit: &Hit<'_>) {
     tracker.prove(SDK);
     tracker.version = Some(hit.word().to_owned()).filter(|version| !version.is_empty());
-    if let Some((_, name)) = hit.rest().split_once("Device_Name:") {
-        tracker.name = Some(super::word(name).to_owned());
-    }
+}
+
+fn device_name(hit: &Hit<'_>) -> Option<String> {
+    let (_, name) = hit.rest().split_once("Device_Name:")?;
+    Some(super::word(name).to_owned())
 }
 
 fn head(text: &str) -> String {
