@@ -14,7 +14,8 @@ use crate::output::Out;
     propagate_version = true,
     arg_required_else_help = true,
     max_term_width = 100,
-    after_help = "Exit codes: 0 done, 1 failed with a reason, 2 wrong usage.\n\
+    after_help = "Exit codes: 0 done, 1 failed with a reason, 2 wrong usage; `doctor` adds 3,\n\
+                  incomplete or not recognised (and 1 is a fault in the log).\n\
                   Start with `roadstead demo`, then read docs/guide/getting-started.md."
 )]
 pub(crate) struct Cli {

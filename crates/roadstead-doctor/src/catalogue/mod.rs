@@ -5,11 +5,13 @@
 
 mod cloud;
 mod device;
+mod platform;
 mod related;
 mod session;
 
 use crate::Stage;
 
+pub use platform::{of_platform, platform_codes};
 pub use related::alternatives;
 
 /// Which view can decide a code.

@@ -6,8 +6,9 @@
 
 use super::{Act, Hit, Sign, json, sign};
 use crate::Stage as S;
+use crate::catalogue;
 use crate::tracker::Tracker;
-use Act::{Call, Fault, Strong};
+use Act::{Call, Strong};
 
 const SDK: &str = "roadstead-trace";
 
@@ -16,42 +17,7 @@ pub(super) static SIGNS: &[Sign] = &[
     sign("\"hop\":", &[Strong(SDK)]).anywhere(),
     sign("\"what\":", &[Call(what)]).anywhere(),
     sign("\"ok\"", &[Call(ok)]).needs("\"code\"").anywhere(),
-    sign("\"auth.bad_password\"", &[Fault("mqtt.bad_credentials")]).anywhere(),
-    sign("\"auth.psk_mismatch\"", &[Fault("tls.psk_mismatch")]).anywhere(),
-    sign("\"auth.unknown_device\"", &[Call(unknown)]).anywhere(),
-    sign("\"auth.unknown_product\"", &[Call(unknown)]).anywhere(),
-    sign("\"auth.identity_mismatch\"", &[Fault("mqtt.client_id_rejected")]).anywhere(),
-    sign("\"auth.malformed\"", &[Fault("mqtt.client_id_rejected")]).anywhere(),
-    sign("\"auth.certificate_mismatch\"", &[Fault("tls.fingerprint_mismatch")]).anywhere(),
-    sign("\"auth.certificate_missing\"", &[Fault("tls.client_cert_rejected")]).anywhere(),
-    sign("\"auth.expired\"", &[Fault("clock.wrong")]).anywhere(),
-    sign("\"auth.frozen\"", &[Fault("cloud.device_disabled")]).anywhere(),
-    sign("\"auth.throttled\"", &[Fault("cloud.throttled")]).anywhere(),
-    sign("\"bind.already_used\"", &[Fault("bind.token_already_used")]).anywhere(),
-    sign("\"bind.expired\"", &[Fault("bind.token_expired")]).anywhere(),
-    sign("\"bind.unknown_token\"", &[Fault("bind.token_unknown")]).anywhere(),
-    sign("\"bind.not_reported\"", &[Fault("bind.token_unknown")]).anywhere(),
-    sign("\"command.offline\"", &[Fault("command.device_offline")]).anywhere(),
-    sign("\"command.timeout\"", &[Fault("command.no_response")]).anywhere(),
-    sign("\"command.not_listening\"", &[Fault("command.not_subscribed")]).anywhere(),
-    sign("\"model.violation\"", &[Fault("report.model_mismatch")]).anywhere(),
-    sign("\"mqtt.denied_topic\"", &[Fault("report.topic_not_allowed")]).anywhere(),
-    sign("\"payload.malformed\"", &[Fault("codec.decode_failed")]).anywhere(),
-    sign("\"register.activated\"", &[Fault("dynreg.already_active")]).anywhere(),
-    sign("\"register.bad_signature\"", &[Fault("dynreg.signature_rejected")]).anywhere(),
-    sign("\"register.off\"", &[Fault("dynreg.disabled")]).anywhere(),
-    sign("\"register.timestamp\"", &[Fault("dynreg.time_window")]).anywhere(),
-    sign("\"register.unknown_device\"", &[Fault("dynreg.device_unknown")]).anywhere(),
-    sign("\"register.unknown_product\"", &[Fault("dynreg.product_unknown")]).anywhere(),
-    sign("\"session.disconnected\"", &[Fault("offline.device_disconnect")]).anywhere(),
-    sign("\"session.keep_alive\"", &[Fault("mqtt.keepalive_expired")]).anywhere(),
-    sign("\"session.lost\"", &[Fault("offline.peer_closed")]).anywhere(),
-    sign("\"session.taken_over\"", &[Fault("mqtt.duplicate_client")]).anywhere(),
-    sign("\"session.revoked\"", &[Fault("offline.server_closed")]).anywhere(),
-    sign("\"subdevice.bad_signature\"", &[Fault("gateway.bind_signature")]).anywhere(),
-    sign("\"subdevice.bound_elsewhere\"", &[Fault("gateway.bound_elsewhere")]).anywhere(),
-    sign("\"subdevice.unknown\"", &[Fault("gateway.subdevice_unknown")]).anywhere(),
-    sign("\"subdevice.not_attached\"", &[Fault("gateway.subdevice_not_bound")]).anywhere(),
+    sign("\"code\":", &[Call(refused)]).anywhere(),
 ];
 
 fn what(tracker: &mut Tracker, hit: &Hit<'_>) {
@@ -69,6 +35,20 @@ fn ok(tracker: &mut Tracker, hit: &Hit<'_>) {
         _ => return,
     };
     tracker.done(stage, hit.line);
+}
+
+/// A code of the platform that is not `ok`, by the table in the catalogue.
+fn refused(tracker: &mut Tracker, hit: &Hit<'_>) {
+    let code =
+        hit.rest().trim_start().trim_start_matches('"').split('"').next().unwrap_or_default();
+    match code {
+        "auth.unknown_device" | "auth.unknown_product" => unknown(tracker, hit),
+        code => {
+            if let Some(entry) = catalogue::of_platform(code) {
+                tracker.fault(entry.code, hit.line);
+            }
+        }
+    }
 }
 
 /// An unknown identity: in the handshake where a PSK carries it, else in CONNECT.

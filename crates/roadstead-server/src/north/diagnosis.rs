@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 use super::extract::{Id, Params};
 use super::failure::{Failure, NorthError};
 use super::space;
-use super::view::{AttemptView, ReasonView, parse_when};
+use super::view::{AttemptView, DiagnosisView, ReasonView, parse_when};
 use crate::service::{Caller, Evidence, Platform, State as DeviceState, Stranger};
 
 /// Hops listed when the caller names no number.
@@ -121,8 +121,8 @@ async fn show_trace(
 #[derive(Serialize, ToSchema)]
 struct WhyView {
     device_id: String,
-    /// `frozen`, `refused`, `never_seen`, `never_connected`, `offline`, `silent`, `unbound` or
-    /// `well`.
+    /// `frozen`, `refused`, `never_seen`, `never_connected`, `offline`, `silent`, `unbound`,
+    /// `failing` or `well`.
     #[schema(value_type = String)]
     state: DeviceState,
     /// Stable code of the cause; `ok` when all is well.
@@ -135,6 +135,9 @@ struct WhyView {
     evidence: Vec<EvidenceView>,
     /// What to do.
     remedy: &'static str,
+    /// The same cause as `roadstead doctor` finds it in a device's log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diagnosis: Option<DiagnosisView>,
 }
 
 /// One thing that a verdict rests on. One of the fields after `kind` is set.
@@ -198,6 +201,7 @@ async fn show_why(
         cause: verdict.cause,
         evidence: verdict.evidence.iter().map(EvidenceView::from).collect(),
         remedy: verdict.remedy,
+        diagnosis: verdict.diagnosis.map(DiagnosisView::from),
     }))
 }
 

@@ -6,6 +6,7 @@ use roadstead_core::code::info;
 use roadstead_core::exchange::Response;
 use roadstead_core::shadow::{Shadow, Values};
 use roadstead_core::{Map, Timestamp, Value};
+use roadstead_doctor::catalogue::{Entry, of_platform};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -87,13 +88,45 @@ pub(crate) struct ReasonView {
     pub(crate) detail: String,
     /// What to do.
     pub(crate) remedy: &'static str,
+    /// The same cause as `roadstead doctor` finds it in a device's log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) diagnosis: Option<DiagnosisView>,
+}
+
+/// A cause in the catalogue of `roadstead doctor`: the same text here, in the report about a log
+/// and on the pages of `docs/doctor/`.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DiagnosisView {
+    /// Stable code, such as `mqtt.bad_credentials`.
+    code: &'static str,
+    /// What shows it in a device's log.
+    evidence: &'static str,
+    /// What to do.
+    remedy: &'static str,
+    /// What to do, in Chinese.
+    remedy_zh: &'static str,
+}
+
+impl DiagnosisView {
+    /// Returns the diagnosis behind a stable code of the platform.
+    pub(crate) fn of(code: &str) -> Option<Self> {
+        of_platform(code).map(Self::from)
+    }
+}
+
+impl From<&'static Entry> for DiagnosisView {
+    fn from(entry: &'static Entry) -> Self {
+        let Entry { code, evidence, en, zh, .. } = entry;
+        Self { code, evidence, remedy: en, remedy_zh: zh }
+    }
 }
 
 impl ReasonView {
     /// Returns the reason of a code.
     pub(crate) fn new(code: &str, detail: &str) -> Self {
         let (meaning, remedy) = info(code).map_or(("", ""), |info| (info.meaning, info.remedy));
-        Self { code: code.into(), meaning, detail: detail.into(), remedy }
+        let diagnosis = DiagnosisView::of(code);
+        Self { code: code.into(), meaning, detail: detail.into(), remedy, diagnosis }
     }
 }
 

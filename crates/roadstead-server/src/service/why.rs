@@ -2,7 +2,7 @@
 //!
 //! The verdict names the first of these that is true, because each hides the later ones: frozen,
 //! refused since it was seen last, never seen (registered or not), off line, silent, unbound,
-//! well. Meaning and remedy come from the table of codes.
+//! failing, well. Meaning and remedy come from the table of codes, the diagnosis from the doctor's catalogue.
 
 use roadstead_core::attempt::{Attempt, Outcome};
 use roadstead_core::code::info;
@@ -11,6 +11,7 @@ use roadstead_core::port::{AttemptFilter, StoreError};
 use roadstead_core::session::Presence;
 use roadstead_core::trace::Entry;
 use roadstead_core::{DeviceId, SpaceId, Timestamp};
+use roadstead_doctor::catalogue::{Entry as Diagnosis, of_platform};
 use serde::Serialize;
 
 use super::trace::in_order;
@@ -39,12 +40,14 @@ pub enum State {
     Silent,
     /// On line and reporting, but nobody's.
     Unbound,
+    /// On line, reporting, bound; but the last exchange of some kind failed.
+    Failing,
     /// On line, reporting, bound.
     Well,
 }
 
 /// Why a device is as it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Verdict {
     /// The device.
     pub device: DeviceId,
@@ -60,6 +63,9 @@ pub struct Verdict {
     pub evidence: Vec<Evidence>,
     /// What to do about it.
     pub remedy: &'static str,
+    /// The same cause in the doctor's catalogue, where a device's log shows it too.
+    #[serde(skip)]
+    pub diagnosis: Option<&'static Diagnosis>,
 }
 
 /// One thing that a verdict rests on.
@@ -176,6 +182,7 @@ fn verdict(device: DeviceId, state: State, code: Box<str>, evidence: Vec<Evidenc
         meaning: known.map_or("The device is on line, reports, and has an owner.", |i| i.meaning),
         cause: known.map_or("", |info| info.cause),
         remedy: known.map_or("Nothing.", |info| info.remedy),
+        diagnosis: of_platform(&code),
         evidence,
         code,
     }
@@ -201,16 +208,37 @@ fn cause(case: &Case) -> (State, Box<str>) {
     }
     if !case.reported {
         // A refused topic or a malformed payload says more than silence does.
-        let refused = case.trace.iter().rev().find(|entry| {
-            ["mqtt.", "payload.", "model."].iter().any(|kind| entry.code.starts_with(kind))
-        });
-        let code = refused.map_or("device.silent".into(), |entry| entry.code.clone());
+        let code = trouble(case).unwrap_or_else(|| "device.silent".into());
         return (State::Silent, code);
     }
     if !case.bound {
-        return (State::Unbound, failure(case).unwrap_or_else(|| "device.unbound".into()));
+        let code = failure(case).or_else(|| trouble(case));
+        return (State::Unbound, code.unwrap_or_else(|| "device.unbound".into()));
     }
-    (State::Well, "ok".into())
+    match trouble(case) {
+        Some(code) => (State::Failing, code),
+        None => (State::Well, "ok".into()),
+    }
+}
+
+/// Kinds of failures that an established session survives.
+const SURVIVED: &[&str] =
+    &["mqtt.", "payload.", "model.", "policy.", "bind.", "command.", "message.", "subdevice."];
+
+/// The newest failure that nothing of its kind succeeded after: a refused topic, a malformed
+/// payload, a command without an answer say more than silence does.
+fn trouble(case: &Case) -> Option<Box<str>> {
+    let mut over: Vec<&str> = Vec::new();
+    for entry in case.trace.iter().rev() {
+        let known = over.contains(&&*entry.what);
+        if !known && SURVIVED.iter().any(|kind| entry.code.starts_with(kind)) {
+            return Some(entry.code.clone());
+        }
+        if !known && &*entry.code == "ok" {
+            over.push(&entry.what);
+        }
+    }
+    None
 }
 
 /// A device that never logged in: registered, turned away as a stranger, or not heard of at all.
@@ -220,6 +248,13 @@ fn never_seen(case: &Case) -> (State, Box<str>) {
     if registered {
         let code = failure(case).unwrap_or_else(|| "device.never_connected".into());
         return (State::NeverConnected, code);
+    }
+    // What it was refused before it could log in: a registration, a handshake.
+    let turned_away = |entry: &&Entry| {
+        ["register.", "auth.", "tls."].iter().any(|kind| entry.code.starts_with(kind))
+    };
+    if let Some(entry) = case.trace.iter().rev().find(turned_away) {
+        return (State::Refused, entry.code.clone());
     }
     let node = &*case.device.node;
     let same = |stranger: &&Stranger| {

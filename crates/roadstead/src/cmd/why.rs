@@ -47,6 +47,11 @@ fn human(out: &Out, answer: &Value) -> String {
         };
         text.push_str(&format!("{}  {shown}\n", title(name)));
     }
+    let diagnosis = &answer["diagnosis"];
+    if diagnosis.is_object() {
+        let (code, remedy) = (cell(&diagnosis["code"]), cell(&diagnosis["remedy"]));
+        text.push_str(&format!("{}  {code}: {remedy}\n", title("in a log")));
+    }
     for (n, item) in answer["evidence"].as_array().into_iter().flatten().enumerate() {
         let head = title(if n == 0 { "evidence" } else { "" });
         text.push_str(&format!("{head}  {}\n", evidence(out, item)));
