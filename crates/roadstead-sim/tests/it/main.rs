@@ -6,6 +6,7 @@
 //! | `refusal` | every bad input gets its answer and its reason, and costs nobody else anything |
 //! | `crash` | `kill -9` anywhere loses nothing acknowledged and leaves nothing half-done |
 //! | `downlink` | messages and commands wait, leave in order and end as the device decided |
+//! | `faults` | `why` names each of 60 injected faults, in the doctor's words too |
 //! | `huawei` | a device of a vendor without phones: every system topic, gateway and children, the traps |
 //! | `clients` | the vendors' published packages drive the platform |
 //! | `alibaba` | one port for everything, regions, bind tokens of devices, the vendor's throttle |
@@ -18,6 +19,7 @@ mod child;
 mod clients;
 mod crash;
 mod downlink;
+mod faults;
 mod huawei;
 mod journey;
 mod mqtt;

@@ -83,6 +83,12 @@ impl Device {
         device
     }
 
+    /// Speaks this version from now on.
+    pub(crate) fn set_version(&mut self, version: Version) {
+        self.version = version;
+        self.decoder = Decoder::with_version(version, 1 << 20);
+    }
+
     pub(crate) async fn send(&mut self, packet: &Packet) {
         let mut bytes = BytesMut::new();
         encode(packet, self.version, &mut bytes).expect("a legal packet");

@@ -61,7 +61,7 @@ pub(super) async fn tcp(address: &str) -> TcpStream {
 }
 
 /// The time stamp of a log-in made now, UTC.
-pub(super) fn stamp() -> String {
+pub(crate) fn stamp() -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
     let ms = i64::try_from(now.as_millis()).expect("before 2262");
     let digits = Timestamp(ms).to_string();

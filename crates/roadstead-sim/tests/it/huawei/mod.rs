@@ -6,6 +6,7 @@ mod library;
 mod tour;
 mod traps;
 
+pub(crate) use device::stamp;
 use reqwest::Method;
 use roadstead_server::config::Config;
 use serde_json::{Value, json};
