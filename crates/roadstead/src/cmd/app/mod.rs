@@ -1,6 +1,7 @@
 //! `roadstead app`: the phone's part, on the app library. The session token is kept in a file of
 //! the data folder that only its owner may read.
 
+mod lan;
 mod provision;
 mod session;
 
@@ -30,6 +31,8 @@ pub(crate) enum App {
         server: ServerArgs,
     },
     Provision(Provision),
+    Discover(lan::Discover),
+    Local(lan::Local),
     /// Makes a bind token.
     Token {
         /// Let the device's report alone complete the binding.
@@ -123,6 +126,8 @@ impl App {
                 out.answer(&json!({ "signed_in": false }), |_| "Signed out.\n".to_owned())
             }
             Self::Provision(provision) => provision.run(out),
+            Self::Discover(discover) => discover.run(out),
+            Self::Local(local) => local.run(out),
             Self::Token { auto_bind, server } => {
                 with(&server, |phone| async move { token(out, phone, auto_bind).await })
             }

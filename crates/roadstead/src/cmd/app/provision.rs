@@ -5,11 +5,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use roadstead_app::{Event, Method, Options, provision};
+use roadstead_app::{Event, Method, Options, alibaba, provision};
+use roadstead_core::attempt::Stage;
 use roadstead_core::{Secret, Timestamp};
 use roadstead_dialects::tencent::comm::{COMMAND_PORT, PROGRESS_PORT};
 use serde_json::json;
 
+use super::lan::{places, with_port};
 use super::{failed, session};
 use crate::client::ServerArgs;
 use crate::cmd::{SecretArg, block_on};
@@ -26,15 +28,26 @@ pub(crate) struct Provision {
     /// How the device gets network and token.
     #[arg(long, value_enum, default_value = "softap")]
     via: Via,
-    /// Address of the device, `IP` or `IP:PORT`; in its own network usually 192.168.4.1.
-    #[arg(long, value_name = "ADDRESS", default_value = "192.168.4.1", value_parser = firmware::lan)]
-    lan: SocketAddr,
+    /// Address of the device, `IP` or `IP:PORT`; in its own network usually 192.168.4.1, which is
+    /// the default. With `--via lan` everybody is asked without it.
+    #[arg(long, value_name = "ADDRESS", value_parser = firmware::lan)]
+    lan: Option<SocketAddr>,
     /// Name of the home network, for `softap`.
     #[arg(long, required_if_eq("via", "softap"))]
     ssid: Option<String>,
     /// Password of the home network; an open network when missing.
     #[arg(long)]
     password: Option<SecretArg>,
+    /// The product's secret, for passwords of more than 16 characters and for old firmware
+    /// (Alibaba).
+    #[arg(long)]
+    product_secret: Option<SecretArg>,
+    /// Product of the wanted device, with `--via lan`.
+    #[arg(long, requires = "device")]
+    product: Option<String>,
+    /// Name of the wanted device, with `--via lan`.
+    #[arg(long, requires = "product")]
+    device: Option<String>,
     /// Let the device's report alone complete the binding.
     #[arg(long)]
     auto_bind: bool,
@@ -52,7 +65,14 @@ pub(crate) enum Via {
     Softap,
     /// Both are in the home network; the device needs the token alone.
     Token,
+    /// Both are in the home network, and the device makes the token (Alibaba).
+    Lan,
 }
+
+/// Address of most devices in their own network.
+const AP_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 1);
+/// The dialect whose devices speak CoAP.
+const ALIBABA: &str = "alibaba";
 
 /// Pause between two questions to the platform.
 const POLL_GAP: Duration = Duration::from_millis(500);
@@ -61,17 +81,27 @@ impl Provision {
     pub(super) fn run(self, out: &Out) -> Result<()> {
         firmware::find(&self.dialect)?;
         let phone = session::open(&self.server)?;
-        let options = self.options();
+        if self.via == Via::Lan && self.dialect != ALIBABA {
+            let text = "`--via lan` is for devices that make their own tokens: `--dialect alibaba`";
+            return Err(Failure::Usage(text.to_owned()));
+        }
         let start = Clock::now().0;
         let mut told = Ok(());
+        let mut hear = |event: Event| {
+            if told.is_ok() {
+                told = show(out, start, &event);
+            }
+        };
         let result = block_on(async {
-            provision(&phone, options, |event| {
-                if told.is_ok() {
-                    told = show(out, start, &event);
+            let result = match (self.dialect == ALIBABA, self.via) {
+                (true, Via::Softap) => alibaba::provision(&phone, &self.coap(), &mut hear).await,
+                (true, Via::Token | Via::Lan) => {
+                    let lan = self.search();
+                    alibaba::bind(&phone, &lan, |found| hear(found_event(found))).await
                 }
-            })
-            .await
-            .map_err(|error| failed(&error))
+                (false, _) => provision(&phone, self.options(), &mut hear).await,
+            };
+            result.map_err(|error| failed(&error))
         });
         told?;
         match result {
@@ -92,6 +122,29 @@ impl Provision {
         }
     }
 
+    fn address(&self) -> SocketAddr {
+        self.lan.unwrap_or_else(|| SocketAddr::from((AP_ADDRESS, 0)))
+    }
+
+    /// Returns the settings for a device that speaks CoAP, in its own network.
+    fn coap(&self) -> alibaba::Options {
+        let ssid = self.ssid.clone().unwrap_or_default();
+        let password = self.password.as_ref().map(|password| password.0.clone());
+        let password = password.unwrap_or_else(|| Secret::from(""));
+        let mut options = alibaba::Options::new(with_port(self.address()), &ssid, password);
+        options.product_secret = self.product_secret.as_ref().map(|secret| secret.0.clone());
+        options.poll_gap = POLL_GAP;
+        options.poll_life = Duration::from_secs(self.wait);
+        options.lan.device = Some(options.device);
+        options
+    }
+
+    /// Returns where a device of the home network is looked for.
+    fn search(&self) -> alibaba::Lan {
+        let wanted = self.product.clone().zip(self.device.clone());
+        alibaba::Lan { wanted, life: Duration::from_secs(self.wait), ..places(self.lan) }
+    }
+
     fn options(&self) -> Options {
         let method = match self.via {
             Via::Softap => Method::SoftAp {
@@ -101,9 +154,9 @@ impl Provision {
                     .as_ref()
                     .map_or_else(|| Secret::from(""), |password| password.0.clone()),
             },
-            Via::Token => Method::TokenOnly,
+            Via::Token | Via::Lan => Method::TokenOnly,
         };
-        let mut device = self.lan;
+        let mut device = self.address();
         if device.port() == 0 {
             device.set_port(COMMAND_PORT);
         }
@@ -124,6 +177,14 @@ pub(in crate::cmd) fn progress_address(device: SocketAddr) -> SocketAddr {
         false => Ipv4Addr::UNSPECIFIED,
     };
     SocketAddr::from((ip, PROGRESS_PORT))
+}
+
+/// Tells a device that was found as a stage.
+fn found_event(found: &alibaba::Found) -> Event {
+    let info = &found.info;
+    let state = if info.token.is_some() { "has a token" } else { "has no confirmed token" };
+    let detail = Some(format!("{}/{} at {}, {state}", info.product, info.device, found.from));
+    Event::Stage { stage: Stage::DeviceFound, time_ms: Clock::now().0.as_millis(), detail }
 }
 
 fn show(out: &Out, start: Timestamp, event: &Event) -> Result<()> {

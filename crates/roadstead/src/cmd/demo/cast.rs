@@ -26,6 +26,8 @@ pub(super) enum Way {
     /// A phone gives it network and bind token over the device's own access point; it registers
     /// itself.
     Phone,
+    /// As `Phone`, and phone and device speak CoAP.
+    Coap,
     /// Its vendor's firmware knows no bind token: the provisioning service registers it and sends
     /// it to the platform, and the operator gives it to its owner.
     Service {
@@ -36,6 +38,18 @@ pub(super) enum Way {
 
 /// Every dialect of the demonstration, alphabetical.
 pub(super) static ALL: &[Cast] = &[
+    Cast {
+        dialect: "alibaba",
+        product: "a1DemoLamp1",
+        product_secret: "DemoLampSecret01",
+        device: "lamp-1",
+        way: Way::Coap,
+        files: &[
+            ("alibaba.yaml", include_str!("alibaba/fleet.yaml")),
+            ("alibaba-lamp.json", include_str!("alibaba/lamp.json")),
+        ],
+        properties: lamp,
+    },
     Cast {
         dialect: "huawei",
         product: "demo_lamp",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use roadstead_agent::AgentEvent;
 use roadstead_agent::agent::Handle;
-use roadstead_app::{Event, Method, Options, api, provision};
+use roadstead_app::{Event, Method, Options, alibaba, api, provision};
 use roadstead_core::attempt::{Stage, Witness};
 use roadstead_core::{Secret, Timestamp, Value};
 use tokio::sync::watch;
@@ -80,6 +80,9 @@ pub(super) fn device(
         flash.bootstrap = Some(Bootstrap { address, scope, keyword: None });
         flash.tls = TlsMode::Server;
     }
+    if cast.way == Way::Coap {
+        flash.tls = TlsMode::Server;
+    }
     let (kind, way) = (firmware::find(cast.dialect)?, cast.way);
     let ca_file = Some(&*platform.ca_file);
     let agent =
@@ -108,7 +111,7 @@ fn tell(teller: &Teller, way: Way, event: &AgentEvent) {
     teller.seen(at, Witness::Device, event.stage, &detail);
     if event.stage == Stage::Registered.name() {
         teller.done(match way {
-            Way::Phone => Step::Register,
+            Way::Phone | Way::Coap => Step::Register,
             // It was told where to log in, and with what.
             Way::Service { .. } => Step::Provision,
         });
@@ -131,6 +134,7 @@ pub(super) async fn people(
     let journey = async {
         let id = match cast.way {
             Way::Phone => hand_over(&phone, device, teller).await?,
+            Way::Coap => hand_over_by_coap(cast, &phone, device, teller).await?,
             Way::Service { .. } => give(cast, operator, &name, teller).await?,
         };
         teller.done(Step::Bind);
@@ -152,6 +156,20 @@ async fn hand_over(phone: &api::Client, device: SocketAddr, teller: &Teller) -> 
     options.policy.send_gap = SEND_GAP;
     options.policy.sends_max = 20;
     let provisioned = provision(phone, options, |event| hear(teller, event));
+    Ok(provisioned.await.map_err(|error| failed(&error))?.device_id)
+}
+
+/// As [`hand_over`], over CoAP.
+async fn hand_over_by_coap(
+    cast: &Cast,
+    phone: &api::Client,
+    device: SocketAddr,
+    teller: &Teller,
+) -> Result<String> {
+    let mut options = alibaba::Options::new(device, SSID, Secret::from("demo-password"));
+    options.product_secret = Some(Secret::from(cast.product_secret));
+    options.poll_gap = POLL_GAP;
+    let provisioned = alibaba::provision(phone, &options, |event| hear(teller, event));
     Ok(provisioned.await.map_err(|error| failed(&error))?.device_id)
 }
 
@@ -260,7 +278,11 @@ async fn try_watch_cloud(operator: &Client, user: &str, teller: &Teller) -> Resu
 }
 
 /// Returns an address of its own for the device number `n` of this process.
-pub(super) fn lan(n: usize, command_port: u16) -> SocketAddr {
+pub(super) fn lan(n: usize, way: Way) -> SocketAddr {
+    let command_port = match way {
+        Way::Coap => roadstead_dialects::alibaba::lan::PORT,
+        Way::Phone | Way::Service { .. } => roadstead_dialects::tencent::comm::COMMAND_PORT,
+    };
     let process = std::process::id().to_be_bytes();
     let host = u8::try_from(n % 250).unwrap_or(0) + 2;
     let ip = Ipv4Addr::new(127, process[2] | 1, process[3], host);
@@ -273,7 +295,7 @@ mod tests {
 
     #[test]
     fn every_device_has_a_loopback_address_of_its_own() {
-        let addresses: Vec<_> = (0..4).map(|n| lan(n, 1)).collect();
+        let addresses: Vec<_> = (0..4).map(|n| lan(n, Way::Phone)).collect();
         assert!(addresses.iter().all(|address| address.ip().is_loopback()));
         assert!(addresses.windows(2).all(|pair| pair[0] != pair[1]));
         assert!(addresses.iter().all(|address| address.ip() != Ipv4Addr::LOCALHOST));

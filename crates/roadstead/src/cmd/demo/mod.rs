@@ -134,7 +134,7 @@ impl Stage {
         let mut devices = Vec::new();
         for (n, cast) in cast::ALL.iter().enumerate() {
             let teller = teller.of(cast.dialect);
-            let lan = journey::lan(n, roadstead_dialects::tencent::comm::COMMAND_PORT);
+            let lan = journey::lan(n, cast.way);
             let flash = folder.inner(cast.dialect)?;
             let stop = self.stop.subscribe();
             let device = journey::device(cast, &self.platform, lan, flash, teller.clone(), stop)?;
