@@ -19,15 +19,17 @@ use crate::failure::{Failure, Result, chain};
 
 /// Every dialect that has a device half, alphabetical.
 pub(crate) static KINDS: &[Kind] = &[
-    Kind { dialect: "alibaba", build: alibaba_lamp },
-    Kind { dialect: "huawei", build: huawei_lamp },
-    Kind { dialect: "tencent", build: tencent_lamp },
+    Kind { dialect: "alibaba", hears_everybody: true, build: alibaba_lamp },
+    Kind { dialect: "huawei", hears_everybody: false, build: huawei_lamp },
+    Kind { dialect: "tencent", hears_everybody: false, build: tencent_lamp },
 ];
 
 /// A dialect's virtual device.
 pub(crate) struct Kind {
     /// Name of the dialect.
     pub(crate) dialect: &'static str,
+    /// Its devices are found by questions to everybody.
+    hears_everybody: bool,
     build: fn(&Flash, IpAddr) -> Result<Firmware>,
 }
 
@@ -159,6 +161,7 @@ impl Kind {
     ) -> Result<Agent> {
         let Firmware { machine, application, command_port } = (self.build)(flash, lan.ip())?;
         let mut options = Options::new(lan, command_port, folder);
+        options.hears_everybody = self.hears_everybody;
         options.ca_file = ca_file.map(Path::to_owned);
         let agent = Agent::new(machine, application, options)
             .map_err(|error| stopped(error.code(), &error))?;
