@@ -1,12 +1,14 @@
 //! A device, phones and a cloud in memory and virtual time.
 //!
-//! The cloud here is a script that answers like the recordings' test server; the product's own
-//! cloud half plays in `alibaba::tests`. Every datagram and every MQTT message has a number, and
+//! The cloud is a script that answers like the recordings' test server, or in `pair` the product's
+//! own cloud half. Every datagram and every MQTT message has a number, and
 //! any of them can be lost.
 
 mod bind;
 mod control;
 mod operate;
+mod pair;
+mod platform;
 mod replay;
 mod setup;
 
@@ -98,6 +100,8 @@ struct World {
     phone_networks: Vec<String>,
     joinable: bool,
     script: Script,
+    /// The product's own cloud half instead of the script.
+    platform: Option<platform::Platform>,
     /// Tokens the cloud has; which of them are used.
     tokens: BTreeMap<String, bool>,
     resets: usize,
@@ -155,6 +159,7 @@ impl World {
             phone_networks: Vec::new(),
             joinable: true,
             script: Script::default(),
+            platform: None,
             tokens: BTreeMap::new(),
             resets: 0,
             said: Vec::new(),
@@ -403,6 +408,17 @@ impl World {
                     login.host, login.port, login.client_id
                 ));
                 let registers = login.client_id.contains("authType=reg");
+                if let Some(platform) = self.platform.as_mut().filter(|_| !self.script.down) {
+                    let (connack, messages) = platform.connect(&login, self.now);
+                    self.later_mqtt(
+                        2,
+                        match connack {
+                            0 => MqttEvent::Connected,
+                            code => MqttEvent::Refused(code),
+                        },
+                    );
+                    return self.deliver(messages);
+                }
                 let event = match (self.script.down, self.script.refuse) {
                     (true, _) => MqttEvent::Closed(Fault::new(FaultKind::Connect, "refused")),
                     (false, Some(code)) => MqttEvent::Refused(code),
@@ -422,7 +438,10 @@ impl World {
             MqttAction::Subscribe { filter, qos } => {
                 self.say(format!("SUBSCRIBE {filter} {qos}"));
                 let refused = self.script.refuse_filter.is_some_and(|f| filter.ends_with(f));
-                let granted = (!refused).then_some(qos);
+                let granted = match &mut self.platform {
+                    Some(platform) => platform.subscribe(&filter).map(|max| max.min(qos)),
+                    None => (!refused).then_some(qos),
+                };
                 self.later_mqtt(2, MqttEvent::Subscribed { filter, granted });
             }
             MqttAction::Publish { topic, payload, qos, mark } => {
@@ -434,7 +453,13 @@ impl World {
                 if qos == 1 {
                     self.later_mqtt(2, MqttEvent::Published { mark });
                 }
-                self.published(&topic, &text);
+                match &mut self.platform {
+                    Some(platform) => {
+                        let messages = platform.publish(&topic, &payload, self.now);
+                        self.deliver(messages);
+                    }
+                    None => self.published(&topic, &text),
+                }
             }
             MqttAction::Disconnect => {
                 self.connection += 1;
@@ -492,6 +517,16 @@ impl World {
             "code": code, "data": data, "id": id, "message": "success", "version": "1.0",
         });
         self.down(4, &format!("{topic}_reply"), &answer.to_string());
+    }
+
+    /// Brings messages of the platform to the device.
+    fn deliver(&mut self, messages: Vec<crate::cloud::Message>) {
+        for message in messages {
+            if !self.is_lost() {
+                let (topic, payload) = (message.topic, message.payload);
+                self.later_mqtt(4, MqttEvent::Message { topic, payload });
+            }
+        }
     }
 
     /// Publishes to the device.

@@ -1,0 +1,251 @@
+//! The product's own cloud half as the world's cloud: log-in, session, tokens by the core's
+//! decisions, one device's shadow.
+
+use roadstead_core::binding::{self, BindError, BindToken, Facts, TokenState};
+use roadstead_core::exchange::{Answer, Downlink, Uplink};
+use roadstead_core::product::Rebind;
+use roadstead_core::{RequestId, UserId};
+
+use super::*;
+use crate::Dialect as _;
+use crate::alibaba::Alibaba;
+use crate::alibaba::tests::{account, lamp};
+use crate::cloud::{Account, Claim, Cloud, Grant, Heard, Hello, Message, Route, Session, Tls};
+use crate::device::Login;
+
+/// Beginning of the world.
+const DATE: i64 = 1_795_221_300_000;
+
+/// One platform with one registered device.
+pub(super) struct Platform {
+    pub(super) account: Account,
+    cloud: std::boxed::Box<dyn Cloud>,
+    session: Option<std::boxed::Box<dyn Session>>,
+    subscribed: Vec<String>,
+    tokens: BTreeMap<String, BindToken>,
+    pub(super) owner: Option<UserId>,
+    rebind: Rebind,
+    /// Everything that was heard, by name.
+    pub(super) heard: Vec<String>,
+    /// Answers of the device to requests.
+    pub(super) responses: Vec<(RequestId, i64)>,
+    pub(super) reported: Map<String, Value>,
+}
+
+impl Platform {
+    pub(super) fn new(rebind: Rebind) -> Self {
+        Self {
+            account: account(PRODUCT, NODE, lamp()),
+            cloud: Alibaba.cloud(&Value::Null).expect("default settings"),
+            session: None,
+            subscribed: Vec::new(),
+            tokens: BTreeMap::new(),
+            owner: None,
+            rebind,
+            heard: Vec::new(),
+            responses: Vec::new(),
+            reported: Map::new(),
+        }
+    }
+
+    /// A phone asks for a token of the platform's.
+    pub(super) fn create(&mut self, token: &str, user: &str, now: Tick) {
+        let made = BindToken {
+            digest: [0; 32],
+            space: "s".into(),
+            user: Some(user.into()),
+            device: None,
+            state: TokenState::New,
+            auto_bind: false,
+            attempt: None,
+            refusal: None,
+            created_at: date(now),
+            expires_at: date(now) + Duration::from_secs(600),
+        };
+        self.tokens.insert(token.to_string(), made);
+    }
+
+    /// How far a token is.
+    pub(super) fn state(&self, token: &str) -> Option<TokenState> {
+        self.tokens.get(token).map(|token| token.state)
+    }
+
+    fn facts(&self, token: &str) -> Facts {
+        Facts {
+            token: self.tokens.get(token).cloned(),
+            device: self.account.device.id.clone(),
+            space: "s".into(),
+            owner: self.owner.clone(),
+            rebind: self.rebind,
+        }
+    }
+
+    /// A user binds with a token.
+    pub(super) fn bind(&mut self, token: &str, user: &str, now: Tick) -> Result<(), BindError> {
+        let effects = binding::bind(&self.facts(token), &user.into(), date(now))?;
+        self.perform(token, effects);
+        Ok(())
+    }
+
+    /// The device presents a token; one that nobody has made is its own.
+    fn report(
+        &mut self,
+        token: &str,
+        own_life: Option<Duration>,
+        now: Tick,
+    ) -> Result<(), BindError> {
+        if let Some(life) = own_life.filter(|_| !self.tokens.contains_key(token)) {
+            self.create(token, "", now);
+            if let Some(made) = self.tokens.get_mut(token) {
+                made.user = None;
+                made.expires_at = date(now) + life;
+            }
+        }
+        let effects = binding::report(&self.facts(token), date(now))?;
+        self.perform(token, effects);
+        Ok(())
+    }
+
+    fn perform(&mut self, token: &str, effects: Vec<binding::Effect>) {
+        for effect in effects {
+            match effect {
+                binding::Effect::MarkReported => {
+                    if let Some(made) = self.tokens.get_mut(token) {
+                        made.state = TokenState::Reported;
+                        made.device = Some(self.account.device.id.clone());
+                    }
+                }
+                binding::Effect::MarkBound => {
+                    if let Some(made) = self.tokens.get_mut(token) {
+                        made.state = TokenState::Bound;
+                    }
+                }
+                binding::Effect::RemoveBindings => self.owner = None,
+                binding::Effect::SetOwner(user) => self.owner = Some(user),
+                binding::Effect::NotifyUnbound => {}
+            }
+        }
+    }
+
+    /// Takes a log-in; returns the CONNACK and what follows it.
+    pub(super) fn connect(&mut self, login: &Login, now: Tick) -> (u8, Vec<Message>) {
+        let tls = Tls::None;
+        let hello = Hello {
+            level: 4,
+            client_id: &login.client_id,
+            user: login.user.as_deref(),
+            password: login.password.as_ref().map(Secret::expose),
+            keep_alive_s: login.keep_alive.as_secs() as u16,
+            tls: &tls,
+        };
+        assert!(self.cloud.recognizes(&hello), "{}", login.client_id);
+        let admitted = self.cloud.identify(&hello).and_then(|claim| {
+            let expected = Claim::Node { product: PRODUCT.into(), node: NODE.into() };
+            assert_eq!(claim, expected);
+            self.cloud.admit(&hello, &self.account, date(now))
+        });
+        if let Err(refusal) = admitted {
+            return (self.cloud.connack(refusal.code), Vec::new());
+        }
+        let mut session = self.cloud.session_of(&hello, &self.account, 7);
+        let (mut heard, mut messages) = (Vec::new(), Vec::new());
+        session.begin(&self.account, date(now), &mut heard, &mut messages);
+        self.subscribed.clear();
+        for Heard { uplink, .. } in heard {
+            // Answers to what a log-in says go nowhere.
+            let _ = self.take(uplink, now);
+        }
+        self.session = Some(session);
+        (0, messages)
+    }
+
+    /// Takes a subscription; returns the granted QoS.
+    pub(super) fn subscribe(&mut self, filter: &str) -> Option<u8> {
+        let session = self.session.as_ref()?;
+        match session.subscribe_grant(filter) {
+            Grant::Platform { qos_max } | Grant::Free { qos_max } => {
+                self.subscribed.push(filter.to_string());
+                Some(qos_max)
+            }
+            Grant::Sub { .. } | Grant::Denied => None,
+        }
+    }
+
+    /// Takes a message; returns what the device gets back.
+    pub(super) fn publish(&mut self, topic: &str, payload: &Bytes, now: Tick) -> Vec<Message> {
+        let Some(mut session) = self.session.take() else { return Vec::new() };
+        assert_eq!(session.publish_route(topic), Route::Own, "{topic}");
+        let mut heard = Vec::new();
+        session.uplink(&self.account, topic, payload, date(now), &mut heard);
+        assert!(!heard.is_empty(), "{topic}");
+        let mut messages = Vec::new();
+        for Heard { uplink, reply } in heard {
+            let answer = self.take(uplink, now);
+            if let Some(reply) = reply {
+                session.answer(&self.account, &reply, &answer, date(now), &mut messages);
+            }
+        }
+        let subscribed = &self.subscribed;
+        messages.retain(|message| {
+            let is_heard = |filter: &String| matches(filter, &message.topic);
+            !session.needs_subscription(&message.topic) || subscribed.iter().any(is_heard)
+        });
+        self.session = Some(session);
+        messages
+    }
+
+    /// Sends a request.
+    pub(super) fn ask(&mut self, id: u64, request: &Downlink, now: Tick) -> Vec<Message> {
+        let mut messages = Vec::new();
+        let session = self.session.as_mut().expect("the device is on line");
+        let id = Some(RequestId(id));
+        session
+            .downlink(&self.account, id, request, date(now), &mut messages)
+            .expect("a request of this vendor's");
+        messages
+    }
+
+    fn take(&mut self, uplink: Uplink, now: Tick) -> Answer {
+        self.heard.push(uplink.name().to_string());
+        let refused = |error: BindError| Answer::Refused {
+            code: error.code(),
+            detail: error.to_string().into(),
+        };
+        match uplink {
+            Uplink::BindToken { token, own_life, .. } => {
+                let text = token.0.expose_text().expect("text").to_string();
+                self.report(&text, own_life, now).map_or_else(refused, |()| Answer::Done)
+            }
+            Uplink::Reset(_) => {
+                self.owner = None;
+                Answer::Done
+            }
+            Uplink::Report { services, rejected } => {
+                assert!(rejected.is_empty(), "{rejected:?}");
+                for (_, values) in services {
+                    self.reported.extend(values.properties);
+                }
+                Answer::Done
+            }
+            Uplink::Response { request, response } => {
+                self.responses.extend(request.map(|id| (id, response.code)));
+                Answer::Done
+            }
+            Uplink::Time => Answer::Time { received: date(now), sent: date(now) },
+            Uplink::Malformed { code, detail } => panic!("{code}: {detail}"),
+            _ => Answer::Done,
+        }
+    }
+}
+
+/// MQTT filter matching, as far as the device's filters need it.
+fn matches(filter: &str, topic: &str) -> bool {
+    let (filter, topic): (Vec<_>, Vec<_>) =
+        (filter.split('/').collect(), topic.split('/').collect());
+    filter.len() == topic.len()
+        && filter.iter().zip(&topic).all(|(wanted, level)| *wanted == "+" || wanted == level)
+}
+
+fn date(now: Tick) -> Timestamp {
+    Timestamp(DATE + now.as_millis() as i64)
+}
