@@ -8,6 +8,7 @@
 //! | `downlink` | messages and commands wait, leave in order and end as the device decided |
 //! | `faults` | `why` names each of 60 injected faults, in the doctor's words too |
 //! | `huawei` | a device of a vendor without phones: every system topic, gateway and children, the traps |
+//! | `lan` | a device that speaks CoAP: phones, local control, clients from outside |
 //! | `clients` | the vendors' published packages drive the platform |
 //! | `alibaba` | one port for everything, regions, bind tokens of devices, the vendor's throttle |
 //! | `child` | the server as a separate process, for `crash` |
@@ -22,6 +23,7 @@ mod downlink;
 mod faults;
 mod huawei;
 mod journey;
+mod lan;
 mod mqtt;
 mod platform;
 mod refusal;
