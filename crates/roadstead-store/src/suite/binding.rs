@@ -1,5 +1,7 @@
 //! Bind tokens and bindings.
 
+use std::time::Duration;
+
 use roadstead_core::binding::{BindError, BindToken, Binding, BindingRole, TokenState};
 use roadstead_core::device::Device;
 use roadstead_core::limit::{BIND_TOKENS_PER_USER_MAX, GUESTS_PER_DEVICE_MAX};
@@ -61,6 +63,33 @@ pub(super) async fn tokens_are_bounded_and_forgotten(store: &dyn Store) {
     store.create_token(at(end + TOKEN_KEPT, 111)).await.expect("create");
     assert_eq!(store.token(&[1; 32]).await, Ok(None), "forgotten");
     assert!(store.token(&[110; 32]).await.expect("read").is_some());
+}
+
+/// A device makes its own tokens: the first report of one is what is known of it, older ones stay
+/// good until they end, each binds once.
+pub(super) async fn a_device_makes_its_own_tokens(store: &dyn Store) {
+    const LIFE: Duration = Duration::from_millis(600);
+    seed_devices(store, &["lamp", "fan"]).await;
+    let made = |n: u8, device: &str, now: i64| {
+        let (device, own_life) = (device.into(), Some(LIFE));
+        store.report_token(BindReport { digest: [n; 32], device, now: Timestamp(now), own_life })
+    };
+    for (n, now) in [(1, 0), (2, 10), (2, 20)] {
+        let view = made(n, "lamp", now).await.expect("store").expect("reported");
+        assert_eq!((view.token.state, view.binding), (TokenState::Reported, None));
+        assert_eq!((view.token.user, view.token.auto_bind), (None, false));
+    }
+    assert_eq!(stored(store, 2).await.expires_at, Timestamp(610), "counted from the first report");
+    assert_eq!(made(1, "fan", 30).await.expect("store"), Err(BindError::OtherDevice));
+    assert_eq!(bind(store, 9, "ann", 40).await, Err(BindError::UnknownToken));
+    assert_eq!(bind(store, 1, "ann", 600).await, Err(BindError::Expired));
+    assert!(bind(store, 2, "ann", 601).await.expect("the newer one is good").newly_bound);
+    assert_eq!(bind(store, 2, "bob", 602).await, Err(BindError::AlreadyUsed));
+    assert_eq!(owner(store, "lamp").await, Some("ann".into()));
+    // What was forgotten is new again when it is reported again.
+    let later = 600 + i64::try_from(TOKEN_KEPT.as_millis()).expect("small");
+    made(3, "fan", later).await.expect("store").expect("reported");
+    assert_eq!(store.token(&[1; 32]).await, Ok(None));
 }
 
 pub(super) async fn a_report_binds(store: &dyn Store) {

@@ -90,7 +90,8 @@ cases! {
         shadows_apply_changes_in_order shadows_are_bounded
         shadows_change_on_the_expected_version pending_is_ordered_and_bounded;
     binding:
-        tokens_are_bounded_and_forgotten a_report_binds a_report_waits_for_the_app
+        tokens_are_bounded_and_forgotten a_device_makes_its_own_tokens a_report_binds
+        a_report_waits_for_the_app
         bind_refusals_are_noted report_refusals_are_noted rebinding_follows_the_policy
         spaces_do_not_bind_each_other unbinding_ends_everything guests_are_bounded
         transfer_keeps_guests bindings_are_paged;
@@ -125,7 +126,8 @@ macro_rules! store_suite {
             searches_find_what_holds counts_stay_right
             shadows_apply_changes_in_order shadows_are_bounded
         shadows_change_on_the_expected_version pending_is_ordered_and_bounded
-            tokens_are_bounded_and_forgotten a_report_binds a_report_waits_for_the_app
+            tokens_are_bounded_and_forgotten a_device_makes_its_own_tokens a_report_binds
+        a_report_waits_for_the_app
             bind_refusals_are_noted report_refusals_are_noted rebinding_follows_the_policy
             spaces_do_not_bind_each_other unbinding_ends_everything guests_are_bounded
             transfer_keeps_guests bindings_are_paged

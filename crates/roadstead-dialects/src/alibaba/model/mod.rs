@@ -39,7 +39,7 @@ const BLOCKS: &str = "functionBlocks";
 const BLOCK_ID: &str = "functionBlockId";
 const BLOCK_NAME: &str = "functionBlockName";
 /// Key in a service's `extra` of the elements the console added: list, place, element.
-const BUILT_IN: &str = "builtIn";
+const BUILT_IN: &str = "$builtIn";
 /// Methods of those elements.
 const BUILT_IN_METHODS: [&str; 3] =
     ["thing.event.property.post", "thing.service.property.set", "thing.service.property.get"];
@@ -73,6 +73,9 @@ pub(super) fn import(document: &Value) -> Result<Model, Problem> {
         if is_known || id == DEFAULT_SERVICE {
             return Err(bad(id, "the block occurs twice"));
         }
+        if block.contains_key(BUILT_IN) {
+            return Err(bad(id, "`$builtIn` is a name of ours"));
+        }
         let mut service = element::read_service(block, id)?;
         service.name = text(block, BLOCK_NAME).into();
         let written = write_block(&service)?;
@@ -105,8 +108,9 @@ fn render(model: &Model) -> Result<Object, Problem> {
         match &*service.id {
             DEFAULT_SERVICE => element::write_service(service, &mut object)?,
             _ => {
-                let block = write_block(service)?;
-                blocks.push(Value::Object(merge(block, &service.extra)));
+                let mut block = merge(write_block(service)?, &service.extra);
+                block.shift_remove(BUILT_IN);
+                blocks.push(Value::Object(block));
             }
         }
     }
@@ -129,7 +133,7 @@ fn write_block(service: &Service) -> Result<Object, Problem> {
 /// Adds what only the original says. What both say is ours: it may have been edited.
 fn merge(mut rendered: Object, extra: &Extra) -> Object {
     for (key, value) in extra {
-        if key != BUILT_IN && !rendered.contains_key(key) {
+        if !rendered.contains_key(key) {
             rendered.insert(key.clone(), value.clone());
         }
     }
