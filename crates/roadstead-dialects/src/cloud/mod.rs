@@ -131,6 +131,13 @@ pub trait Cloud: Send + Sync {
         None
     }
 
+    /// Returns what a phone opens local control of a device with; `None` where the vendor has
+    /// none. `sequence` tells keys of one device apart.
+    fn local_key(&self, product: &Product, device: &Device, sequence: u16) -> Option<LocalKey> {
+        let _ = (product, device, sequence);
+        None
+    }
+
     /// True when devices expect what is desired of them as set requests after a log-in; the
     /// others ask for it.
     fn pushes_desired(&self) -> bool {
@@ -155,6 +162,15 @@ pub trait Cloud: Send + Sync {
         let _ = random;
         None
     }
+}
+
+/// What a phone opens local control of a device with; it does not print.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LocalKey {
+    /// Names the key.
+    pub key: Box<str>,
+    /// Proves it.
+    pub token: Secret,
 }
 
 /// What a client said before it was let in.

@@ -31,6 +31,35 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Platform>> {
         .routes(routes!(app_show_device))
         .routes(routes!(app_set_properties))
         .routes(routes!(app_send_command))
+        .routes(routes!(app_local_key))
+}
+
+/// What a phone opens local control of a device with, without the platform in between.
+#[derive(Serialize, ToSchema)]
+struct AppLocalKey {
+    /// Names the key.
+    access_key: String,
+    /// Proves it; keep it as safe as a password.
+    access_token: String,
+}
+
+/// Returns the key of local control of one of the caller's devices, for vendors that have it.
+#[utoipa::path(
+    get,
+    path = "/app/v1/devices/{device_id}/local-key",
+    tag = "app",
+    params(("device_id" = String, Path)),
+    security(("bearer" = ["member"])),
+    responses((status = 200, body = AppLocalKey), (status = "4XX", body = AppError)),
+)]
+async fn app_local_key(
+    State(platform): State<Arc<Platform>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<AppLocalKey>, Failure> {
+    let key = platform.local_key(&caller, &DeviceId::from(&*id)).await?;
+    let access_token = key.token.expose_text().unwrap_or_default().to_owned();
+    Ok(Json(AppLocalKey { access_key: key.key.into(), access_token }))
 }
 
 /// A device as its user sees it.

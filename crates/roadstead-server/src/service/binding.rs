@@ -11,7 +11,7 @@ use roadstead_core::port::{BindQuery, BindReport, StoreError, TokenView};
 use roadstead_core::trace::{Entry, Hop};
 use roadstead_core::user::Role;
 use roadstead_core::{AttemptId, BindingId, DeviceId, Secret, SpaceId, Timestamp, UserId};
-use roadstead_dialects::cloud::Account;
+use roadstead_dialects::cloud::{Account, LocalKey};
 use serde::Serialize;
 
 use super::attempt::cloud_mark;
@@ -24,6 +24,8 @@ const TOKEN_BYTES_MAX: usize = 128;
 const OWN_TOKENS_MAX: u32 = 120;
 /// How long those are counted.
 pub(super) const OWN_TOKENS_KEPT: Duration = Duration::from_secs(120);
+/// Number of the one key of local control that is given out per device.
+const LOCAL_KEY_SEQUENCE: u16 = 1;
 /// Device ticks that lie further back than this say nothing.
 const STAGE_AGE_MAX: Duration = Duration::from_secs(3600);
 
@@ -404,6 +406,22 @@ impl Platform {
             true => Ok(()),
             false => Err(BindError::NotBound.into()),
         }
+    }
+
+    /// Returns what opens local control of a device, to those who may control it.
+    ///
+    /// # Errors
+    ///
+    /// `device.unknown`, `bind.not_bound`, `api.not_found` where the vendor has none.
+    pub async fn local_key(&self, caller: &Caller, device: &DeviceId) -> Result<LocalKey, Error> {
+        self.check_access(caller, device).await?;
+        let account = self.account_in(&caller.space, device).await?;
+        let cloud = self.cloud(&account.product.dialect);
+        let key = cloud.and_then(|cloud| {
+            cloud.local_key(&account.product, &account.device, LOCAL_KEY_SEQUENCE)
+        });
+        self.note(device, Entry::new(self.clock.now(), Hop::Phone, "local_key", "ok", ""));
+        key.ok_or(Error::NotFound("key of local control"))
     }
 
     /// Ends a binding: the owner's ends the ownership with all guests; a guest's ends that one.

@@ -40,11 +40,14 @@ use roadstead_core::product::{Auth, Product};
 use roadstead_core::{Code, DeviceId, Map, Secret, Timestamp, Value};
 use subtle::ConstantTimeEq as _;
 
-use super::auth::{Method, login_source, register_source, split_user_name};
+use super::alcs::{AccessKey, KeyPair};
+use super::auth::{Method, local_key, login_source, register_source, split_user_name};
 use super::client::{ClientId, Purpose};
 use super::settings::Settings;
 use super::{codes, http};
-use crate::cloud::{Account, Call, Claim, Cloud, Hello, HttpRequest, Refusal, Session, Tls};
+use crate::cloud::{
+    Account, Call, Claim, Cloud, Hello, HttpRequest, LocalKey, Refusal, Session, Tls,
+};
 
 /// Bytes of a fresh device secret; the vendor shows 32 characters.
 const FRESH_SECRET_BYTES: usize = 16;
@@ -203,6 +206,16 @@ impl Cloud for AlibabaCloud {
         proof: &Map<String, Value>,
     ) -> Result<(), Code> {
         gateway::verify_registration((product.id.as_str(), node), product.secret.as_ref(), proof)
+    }
+
+    /// The device got prefix and secret of its own on `thing/lan/prefix/get`; a phone gets what is
+    /// derived from them, so a withdrawn phone never had the secret.
+    fn local_key(&self, product: &Product, device: &Device, sequence: u16) -> Option<LocalKey> {
+        let secret = device.secret.as_ref()?;
+        let (prefix, secret) = local_key(secret.expose(), product.id.as_str(), &device.node);
+        let AccessKey { key, token } =
+            KeyPair::new(&prefix, secret.as_str().into())?.access_key(sequence);
+        Some(LocalKey { key, token })
     }
 
     fn connects_per_minute(&self) -> Option<u32> {

@@ -50,6 +50,17 @@ async fn a_device_made_token_binds_once_and_the_second_phone_is_told() {
     let (status, code) = bind(&ann, first).await;
     assert!(status < 300, "{status} {code}");
     assert_eq!(ann.devices().await, [lamp()]);
+    // The owner's phone gets what the device checks local control with; nobody else does.
+    let path = format!("/devices/{}/local-key", lamp());
+    let (status, key) = ann.call(Method::GET, &path, None).await;
+    assert_eq!((status, key["access_key"].as_str().map(str::len)), (200, Some(13)), "{key}");
+    let (status, _) = bob.call(Method::GET, &path, None).await;
+    assert!(status == 403 || status == 404 || status == 409, "{status}");
+    let ask = json!({"id": "9", "params": "{}"}).to_string();
+    device.publish_bytes(&sys("thing/lan/prefix/get"), ask.into_bytes()).await;
+    let given = device.message().await["data"].clone();
+    let prefix = given["prefix"].as_str().expect("text");
+    assert!(key["access_key"].as_str().expect("text").starts_with(prefix), "{given}");
     let (status, body) = bob
         .call(
             Method::POST,
