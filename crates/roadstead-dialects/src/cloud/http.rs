@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use roadstead_core::device::Device;
 use roadstead_core::product::Product;
-use roadstead_core::{Code, Timestamp};
+use roadstead_core::{Code, Map, Secret, Timestamp, Value};
 
 use super::Claim;
 
@@ -75,6 +75,13 @@ pub trait Call: Send {
     /// The vendor's own error response.
     fn claim(&self) -> Result<Claim, HttpResponse>;
 
+    /// Returns whom it is about, where only the product of the first claim tells: an encrypted
+    /// call. `None` stays with the first one.
+    fn second_claim(&mut self, product: Option<&Arc<Product>>) -> Option<Claim> {
+        let _ = product;
+        None
+    }
+
     /// Checks it against what is registered and says what to perform.
     ///
     /// # Errors
@@ -107,10 +114,18 @@ pub enum Effect {
         /// requests cannot be told apart.
         replay_key: Box<str>,
     },
+    /// Register this node with the secret that it made itself.
+    Enrol(Enrolment),
     /// Keep these log records of the device, secrets already masked.
     Logs(Vec<Box<str>>),
     /// Find out where the device belongs.
     Locate,
+    /// Keep these facts about the device.
+    Learn(Map<String, Value>),
+    /// The device gives up its registration: it loses its owner, and its secret opens nothing.
+    Retire,
+    /// Nothing: the answer is made of what is known.
+    Nothing,
 }
 
 /// An instance that devices may be sent to.
@@ -122,6 +137,30 @@ pub struct Place {
     pub port: u16,
 }
 
+/// A registration by a device that makes its own secret; whoever repeats one gets the same device
+/// id again.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Enrolment {
+    /// Node id.
+    pub node: Box<str>,
+    /// The secret it made.
+    pub secret: Secret,
+    /// Facts about it.
+    pub info: Map<String, Value>,
+    /// Another secret than the registered one keeps the device id; otherwise the device gets a
+    /// new id and loses its owner, while its name and its tags stay.
+    pub keeps_id: bool,
+}
+
+impl core::fmt::Debug for Enrolment {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self { node, info, keeps_id, secret: _ } = self;
+        let mut shown = f.debug_struct("Enrolment");
+        shown.field("node", node).field("info", info).field("keeps_id", keeps_id);
+        shown.finish_non_exhaustive()
+    }
+}
+
 /// What was performed.
 #[derive(Clone)]
 pub enum Performed {
@@ -130,9 +169,9 @@ pub enum Performed {
         /// With its secret.
         device: Arc<Device>,
         /// Fresh certificate and key in PEM, for products that authenticate by certificate.
-        certificate: Option<(String, roadstead_core::Secret)>,
+        certificate: Option<(String, Secret)>,
     },
-    /// Kept.
+    /// Everything else: kept, given up, or nothing to do.
     Kept,
     /// Where the device belongs; `None` is here.
     Located(Option<Place>),

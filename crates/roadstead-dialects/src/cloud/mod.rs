@@ -24,7 +24,7 @@ use roadstead_core::product::Product;
 use roadstead_core::trust::Subject;
 use roadstead_core::{Code, DeviceId, Map, Secret, SpaceId, Timestamp, Value};
 
-pub use http::{Call, Effect, HttpRequest, HttpResponse, Performed, Place};
+pub use http::{Call, Effect, Enrolment, HttpRequest, HttpResponse, Performed, Place};
 pub use session::{Grant, Heard, Message, Portion, Reply, Route, Session};
 
 /// One vendor's cloud, opened with the operator's settings.
@@ -147,6 +147,13 @@ pub trait Cloud: Send + Sync {
     /// Returns the pause between two packets to a device that reads one packet per segment and
     /// loses the second; each then leaves in a write of its own. `None` sends at once, together.
     fn pace(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Returns how a node id may be written as well, where the vendor's own parts disagree about
+    /// capitals.
+    fn other_spelling(&self, node: &str) -> Option<String> {
+        let _ = node;
         None
     }
 

@@ -33,6 +33,8 @@ pub mod serial;
 
 #[cfg(feature = "server")]
 mod codes;
+#[cfg(feature = "server")]
+mod http;
 mod point;
 #[cfg(feature = "server")]
 mod server;
@@ -79,8 +81,8 @@ impl Dialect for Gizwits {
             return Err(Problem::new("import.bad_row", format!("product `{product}`: {rule}")));
         }
         match node {
-            Some(node) if !is_hex(node, MAC_LEN) => {
-                let rule = "a MAC address has 12 hex digits";
+            Some(node) if !is_mac(node) => {
+                let rule = "a MAC address has 12 hex digits, capitals or not, never both";
                 Err(Problem::new("import.bad_row", format!("device `{node}`: {rule}")))
             }
             Some(_) | None => Ok(()),
@@ -125,6 +127,12 @@ fn is_hex(text: &str, len: usize) -> bool {
     text.len() == len && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// Returns true for a MAC address in one case: modules and phones write it either way.
+fn is_mac(text: &str) -> bool {
+    let (upper, lower) = (text.to_ascii_uppercase(), text.to_ascii_lowercase());
+    is_hex(text, MAC_LEN) && (upper == text || lower == text)
+}
+
 /// Returns true for a text that can be a DID.
 pub(crate) fn is_did(text: &str) -> bool {
     text.len() == DID_LEN && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
@@ -147,6 +155,7 @@ mod checks {
             (key, Some("0247495a0001"), true),
             (key, None, true),
             (key, Some("02:47:49:5a:00:01"), false),
+            (key, Some("0247495a00aB"), false),
             (key, Some(""), false),
             (&key[1..], None, false),
             ("zz3074fe43894547a4f1314bd7e3ae0b", None, false),

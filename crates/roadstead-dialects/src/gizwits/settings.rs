@@ -5,11 +5,18 @@ use core::time::Duration;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use roadstead_core::Value;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::Problem;
+
+/// Smallest firmware image, bytes; GAgent 04020006 crashes for ever on one that is smaller than
+/// 600 less the header (GizWits §3.1 rule 7).
+const IMAGE_BYTES_MIN: u64 = 600;
+/// Longest download URL, characters: the answer must fit 1024 bytes with its header.
+const URL_MAX: usize = 512;
 
 /// The settings.
 #[derive(Clone, Debug, Deserialize)]
@@ -21,6 +28,7 @@ pub(super) struct Settings {
     pub(super) packet_gap: Duration,
     pub(super) new_passcode: NewPasscode,
     pub(super) third_party: BTreeMap<Box<str>, ThirdParty>,
+    pub(super) packages: Vec<Package>,
 }
 
 /// What a registration of a known MAC address with another passcode does.
@@ -41,6 +49,45 @@ pub(super) struct ThirdParty {
     pub(super) product_uuid: Box<str>,
 }
 
+/// A firmware assigned by hand, delivered by any web server.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Package {
+    pub(super) product: Box<str>,
+    /// 1 for the module, 2 for the MCU.
+    #[serde(rename = "type")]
+    pub(super) part: u8,
+    pub(super) hard_version: Box<str>,
+    pub(super) version: Box<str>,
+    pub(super) url: Box<str>,
+    /// Size of the file, bytes.
+    pub(super) size: u64,
+}
+
+impl Package {
+    /// Refuses what would brick a module.
+    fn check(&self) -> Result<(), Problem> {
+        let host = self.url.strip_prefix("http://").and_then(|rest| rest.split('/').next());
+        let rule = if self.size < IMAGE_BYTES_MIN {
+            "an image has at least 600 bytes: modules crash on smaller ones"
+        } else if !matches!(self.part, 1 | 2) {
+            "the type is 1 (module) or 2 (MCU)"
+        } else if host.is_none_or(|host| host.is_empty() || host.contains([':', '@'])) {
+            "the URL begins with http:// and a host without a port"
+        } else if self.url.len() > URL_MAX
+            || !self.url.bytes().all(|b| b.is_ascii_graphic() && b != b'&')
+        {
+            "the URL has at most 512 characters, no blanks and no `&`"
+        } else if !is_plain(&self.hard_version) || !is_plain(&self.version) {
+            "a version has letters and digits"
+        } else {
+            return Ok(());
+        };
+        let text = alloc::format!("packages: {} {}: {rule}", self.hard_version, self.version);
+        Err(Problem::new("api.bad_request", text))
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -49,6 +96,7 @@ impl Default for Settings {
             packet_gap: Duration::from_millis(50),
             new_passcode: NewPasscode::NewDid,
             third_party: BTreeMap::new(),
+            packages: Vec::new(),
         }
     }
 }
@@ -74,6 +122,7 @@ impl Settings {
             let text = "host, cloud and uuid have letters, digits, `-`, `_`, `.` and `:` only";
             return Err(Problem::new("api.bad_request", text));
         }
+        read.packages.iter().try_for_each(Package::check)?;
         Ok(read)
     }
 }
@@ -113,7 +162,21 @@ mod tests {
         assert_eq!(read.packet_gap, Duration::from_secs(2));
         assert_eq!(read.new_passcode, NewPasscode::Refuse);
         assert_eq!(&*read.third_party["6f30"].cloud, "jd");
+        let package = |key: &str, value: Value| {
+            let mut package = json!({"product": "6f30", "type": 1, "hard_version": "000LINUX",
+                "version": "04020007", "url": "http://fw.example/a.bin", "size": 600});
+            package[key] = value;
+            json!({"packages": [package]})
+        };
+        assert!(Settings::read(&package("size", json!(600))).is_ok());
         for bad in [
+            package("size", json!(599)),
+            package("type", json!(3)),
+            package("url", json!("https://fw.example/a.bin")),
+            package("url", json!("http://fw.example:8080/a.bin")),
+            package("url", json!("http:///a.bin")),
+            package("url", json!("http://fw.example/a?x=1&y=2")),
+            package("version", json!("0402&")),
             json!({"m2m_prot": 1}),
             json!({"new_passcode": "maybe"}),
             json!({"packet_gap": "soon"}),

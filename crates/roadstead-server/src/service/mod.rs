@@ -15,6 +15,7 @@ mod command;
 mod connection;
 mod credential;
 mod device;
+mod enrolment;
 mod error;
 mod gateway;
 mod group;

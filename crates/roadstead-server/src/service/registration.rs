@@ -1,4 +1,6 @@
 //! Vendor HTTP calls: dynamic registration and uploads, recognised and answered by the dialects.
+//!
+//! Not here: registration by devices that make their own secret ([`super::enrolment`]).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -56,7 +58,7 @@ impl Platform {
             self.observer.count("locate", "ok");
             return call.tell(place.as_ref());
         }
-        let claim = match call.claim() {
+        let mut claim = match call.claim() {
             Ok(claim) => claim,
             Err(response) => {
                 let refusal = Refusal::new(response.code, source);
@@ -64,7 +66,8 @@ impl Platform {
                 return response;
             }
         };
-        let (product, device) = match self.find_claim(dialect, &claim).await {
+        let found = self.find_claims(dialect, cloud, call.as_mut(), &mut claim).await;
+        let (product, device) = match found {
             Ok(found) => found,
             Err(code) => return unavailable(code),
         };
@@ -100,6 +103,12 @@ impl Platform {
                 ("locate", Ok(Performed::Located(place)))
             }
             Effect::Logs(records) => ("logs", self.keep_upload(account.as_ref(), records).await),
+            Effect::Enrol(enrolment) => {
+                ("register", self.enrol(cloud, &product, device, enrolment).await)
+            }
+            Effect::Learn(facts) => ("info", self.learn(account.as_ref(), source, facts).await),
+            Effect::Retire => ("deregister", self.retire(cloud, account.as_ref(), source).await),
+            Effect::Nothing => ("vendor_http", Ok(Performed::Kept)),
         };
         match &performed {
             Ok(Performed::Registered { device, .. }) => {
@@ -107,22 +116,50 @@ impl Platform {
                 self.note(&device.id, Entry::new(now, Hop::Up, what, "ok", source));
                 self.mark_registered(&device.id, now).await;
             }
-            Ok(Performed::Kept | Performed::Located(_)) => self.observer.count(what, "ok"),
+            Ok(Performed::Kept | Performed::Located(_)) => {
+                self.observer.count(what, "ok");
+                if let Some(account) = &account
+                    && what == "vendor_http"
+                {
+                    self.note(&account.device.id, Entry::new(now, Hop::Up, what, "ok", source));
+                }
+            }
             Err(code) => self.refused_call(account, claim, code, source, peer, now).await,
         }
         call.respond(&product, performed, self.random.bytes())
     }
 
+    /// Returns whom a call is about; the product may tell more.
+    async fn find_claims(
+        &self,
+        dialect: &str,
+        cloud: &Arc<dyn Cloud>,
+        call: &mut dyn Call,
+        claim: &mut Claim,
+    ) -> Result<(Option<Arc<Product>>, Option<Arc<Device>>), Code> {
+        let (product, device) = self.find_claim(dialect, cloud, claim).await?;
+        let Some(second) = call.second_claim(product.as_ref()) else {
+            return Ok((product, device));
+        };
+        *claim = second;
+        let (other, device) = self.find_claim(dialect, cloud, claim).await?;
+        Ok((other.or(product), device))
+    }
+
     async fn find_claim(
         &self,
         dialect: &str,
+        cloud: &Arc<dyn Cloud>,
         claim: &Claim,
     ) -> Result<(Option<Arc<Product>>, Option<Arc<Device>>), Code> {
         let (product, device) = match claim {
             Claim::Node { product, node } => {
                 let id = (&**product).into();
                 let product = self.store.product(&id).await.map_err(|error| error.code())?;
-                let device = self.store.device_by_node(&id, node).await;
+                let mut device = self.store.device_by_node(&id, node).await;
+                if let (Ok(None), Some(other)) = (&device, cloud.other_spelling(node)) {
+                    device = self.store.device_by_node(&id, &other).await;
+                }
                 (product, device.map_err(|error| error.code())?)
             }
             Claim::Member { product, device } => {

@@ -133,7 +133,7 @@ impl Platform {
         }
     }
 
-    async fn learn_info(
+    pub(super) async fn learn_info(
         &self,
         account: &Account,
         source: &str,

@@ -5,8 +5,9 @@
 //! poll: mailbox -> time -> inbound futures -> read -> write, again while something moved
 //! ```
 //!
-//! Everything one turn produces leaves in one write. Reading stops while too much waits for the
-//! platform (`mqtt.inbound_max`) or for the socket (`mqtt.outbound_bytes`).
+//! Everything one turn produces leaves in one write, except to devices that read one packet at a
+//! time ([`super::pace`]). Reading stops while too much waits for the platform
+//! (`mqtt.inbound_max`) or for the socket (`mqtt.outbound_bytes`).
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -28,6 +29,7 @@ use tokio::time::{Instant, Sleep};
 use super::inbound::Inbound;
 use super::mailbox::Mailbox;
 use super::outbound::{Request, Side};
+use super::pace::Pace;
 use super::work::{READ_BYTES, Work};
 use super::{Login, Shared, Socket};
 
@@ -73,6 +75,8 @@ pub(crate) struct Connection {
     /// A packet that is not complete, or packets that must wait.
     input: BytesMut,
     output: BytesMut,
+    /// The device takes one packet at a time.
+    pace: Option<Box<Pace>>,
     timer: Option<Pin<Box<Sleep>>>,
     /// When the socket last took bytes while more were waiting.
     stalled_since: Option<u64>,
@@ -90,7 +94,7 @@ impl Connection {
             start;
         let bytes_max = u32::try_from(shared.limits.packet_bytes_max).unwrap_or(u32::MAX);
         decoder.set_max_bytes(bytes_max);
-        let Login { account, session, epoch, cloud: _ } = login;
+        let Login { account, session, epoch, cloud } = login;
         if let Some(will) = &connect.will
             && session.publish_route(&will.publish.topic) != Route::Free
         {
@@ -118,6 +122,7 @@ impl Connection {
             decoder,
             input: rest,
             output: BytesMut::new(),
+            pace: cloud.pace().map(|gap| Box::new(Pace::new(gap))),
             timer: None,
             stalled_since: None,
             is_blocked: false,
@@ -217,9 +222,13 @@ impl Connection {
             self.shared.metrics.publishes_out.increment();
         }
         let version = self.server.version();
+        let before = self.output.len();
         if let Err(error) = codec::encode(packet, version, &mut self.output) {
             // Only a dialect can ask for this: a topic of more than 65 535 bytes.
             self.trace(Hop::Down, "encode", "internal.overload", &error.to_string());
+        }
+        if let Some(pace) = &mut self.pace {
+            pace.queue(self.output.len().saturating_sub(before));
         }
     }
 
@@ -327,23 +336,33 @@ impl Connection {
     /// Writes what waits; true when the session machine may go on because of it.
     fn poll_write(&mut self, cx: &mut Context<'_>, now: u64, work: &mut Work) -> bool {
         while !self.output.is_empty() {
-            match Pin::new(&mut self.socket).poll_write(cx, &self.output) {
+            let room = match &self.pace {
+                Some(pace) => pace.room(now).min(self.output.len()),
+                None => self.output.len(),
+            };
+            if room == 0 {
+                // The device reads the packet before; its timer is set.
+                self.stalled_since = None;
+                self.block(now, work);
+                return false;
+            }
+            match Pin::new(&mut self.socket).poll_write(cx, &self.output[..room]) {
                 Poll::Ready(Ok(n)) if n > 0 => {
                     self.shared.metrics.bytes_out.add(n as u64);
                     self.output.advance(n);
+                    if let Some(pace) = &mut self.pace {
+                        pace.wrote(n, now);
+                    }
                     self.stalled_since = None;
                 }
                 Poll::Ready(Ok(_) | Err(_)) => {
-                    self.output.clear();
+                    self.discard_output();
                     self.server.handle(Input::Closed, now, &mut work.todo);
                     return !work.todo.is_empty();
                 }
                 Poll::Pending => {
                     self.stalled_since.get_or_insert(now);
-                    if !self.is_blocked {
-                        self.is_blocked = true;
-                        self.server.handle(Input::Blocked, now, &mut work.todo);
-                    }
+                    self.block(now, work);
                     return false;
                 }
             }
@@ -355,6 +374,21 @@ impl Connection {
             return true;
         }
         false
+    }
+
+    /// Tells the session machine that nothing more gets out for now.
+    fn block(&mut self, now: u64, work: &mut Work) {
+        if !self.is_blocked {
+            self.is_blocked = true;
+            self.server.handle(Input::Blocked, now, &mut work.todo);
+        }
+    }
+
+    fn discard_output(&mut self) {
+        self.output.clear();
+        if let Some(pace) = &mut self.pace {
+            pace.clear();
+        }
     }
 
     /// Arms the timer; true when something was due. It is not moved back for later deadlines: it
@@ -386,19 +420,23 @@ impl Connection {
     }
 
     fn due(&self) -> Option<u64> {
+        let pace = self.pace.as_ref().and_then(|pace| pace.due());
         if self.ending.is_some() {
-            return Some(self.goodbye_due).filter(|_| !self.output.is_empty());
+            let due = pace.map_or(self.goodbye_due, |due| due.min(self.goodbye_due));
+            return Some(due).filter(|_| !self.output.is_empty());
         }
         let machine = self.server.deadline().map(|(due, _)| due);
         let stall_ms = u64::try_from(self.shared.limits.write_stall.as_millis());
         let stall = self.stalled_since.map(|since| since + stall_ms.unwrap_or(u64::MAX));
-        [machine, stall, self.requests_due()].into_iter().flatten().min()
+        [machine, stall, pace, self.requests_due()].into_iter().flatten().min()
     }
 
     fn timeout(&mut self, now: u64, work: &mut Work) {
         if self.ending.is_some() {
-            // The last packets do not get out.
-            self.output.clear();
+            if now >= self.goodbye_due {
+                // The last packets do not get out.
+                self.discard_output();
+            }
             return;
         }
         self.expire_requests(now);

@@ -17,6 +17,7 @@ mod connection;
 mod inbound;
 mod mailbox;
 mod outbound;
+mod pace;
 mod services;
 mod shared;
 mod socket;

@@ -19,7 +19,7 @@ use roadstead_core::device::Device;
 use roadstead_core::{Code, DeviceId, Map, Secret, Timestamp, Value};
 
 use super::settings::Settings;
-use super::{DID_LEN, codes, is_did};
+use super::{DID_LEN, codes, http, is_did};
 use crate::cloud::{Account, Call, Claim, Cloud, Hello, HttpRequest, Refusal, Session};
 
 /// Characters of a fresh passcode (seed §8.1).
@@ -84,6 +84,11 @@ impl Cloud for GizwitsCloud {
         Box::new(session::GizwitsSession::new(account.clone(), random))
     }
 
+    fn other_spelling(&self, node: &str) -> Option<String> {
+        let (upper, lower) = (node.to_ascii_uppercase(), node.to_ascii_lowercase());
+        [upper, lower].into_iter().find(|other| other != node)
+    }
+
     fn pace(&self) -> Option<Duration> {
         Some(self.settings.packet_gap)
     }
@@ -99,8 +104,7 @@ impl Cloud for GizwitsCloud {
     }
 
     fn http(&self, request: &HttpRequest<'_>) -> Option<Box<dyn Call>> {
-        let _ = request;
-        None
+        http::recognize(request, &self.settings)
     }
 
     fn new_secret(&self, random: [u8; 32]) -> Secret {

@@ -1,3 +1,7 @@
-//! The cloud half as a whole: log-ins, recordings, rules.
+//! The cloud half as a whole: log-ins, HTTP calls, recordings, sessions.
 
+mod http;
+mod lab;
 mod login;
+mod replay;
+mod session;

@@ -111,7 +111,11 @@ pub(super) fn call(
         Effect::Register { .. } => {
             Performed::Registered { device: account.device.clone(), certificate }
         }
-        Effect::Logs(_) => Performed::Kept,
+        Effect::Logs(_)
+        | Effect::Enrol(_)
+        | Effect::Learn(_)
+        | Effect::Retire
+        | Effect::Nothing => Performed::Kept,
         Effect::Locate => panic!("this vendor asks for no address"),
     };
     (call.respond(&account.product, Ok(performed), [9; 16]), Some(effect))
