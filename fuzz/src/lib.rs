@@ -145,8 +145,15 @@ pub fn dialect_http(data: &[u8]) {
         .collect();
     let headers: Vec<(&str, &str)> = lower.iter().map(|(n, v)| (n.as_str(), *v)).collect();
     let host = headers.iter().find(|(n, _)| *n == "host").map_or("", |(_, v)| *v);
-    let request =
-        HttpRequest { method, host, path, query, headers: &headers, body: body.as_bytes() };
+    let request = HttpRequest {
+        method,
+        host,
+        path,
+        query,
+        headers: &headers,
+        body: body.as_bytes(),
+        mqtt_port: Some(1883),
+    };
     for (dialect, cloud) in clouds() {
         let Some(mut call) = cloud.http(&request) else { continue };
         if call.claim().is_err() {

@@ -26,6 +26,8 @@ pub struct HttpRequest<'a> {
     pub headers: &'a [(&'a str, &'a str)],
     /// Body.
     pub body: &'a [u8],
+    /// Port of this server's plain MQTT listener, if it has one: where a device is sent that asks.
+    pub mqtt_port: Option<u16>,
 }
 
 impl<'a> HttpRequest<'a> {

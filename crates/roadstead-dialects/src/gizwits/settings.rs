@@ -92,7 +92,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             m2m_host: "".into(),
-            m2m_port: 1883,
+            m2m_port: 0,
             packet_gap: Duration::from_millis(50),
             new_passcode: NewPasscode::NewDid,
             third_party: BTreeMap::new(),

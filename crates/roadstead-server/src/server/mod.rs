@@ -158,7 +158,8 @@ impl Server {
             metrics: Box::new(move || counts.render()),
         };
         let north = north::router(platform.clone(), probes);
-        let vendor = vendor::router(platform.clone());
+        let mqtt_port = access.addresses().mqtt.map(|address| address.port());
+        let vendor = vendor::router(platform.clone(), mqtt_port);
         access.share(http::share(vendor.clone()));
         let mut front = Front::default();
         front.plain("http", config.listen.http.0, north)?;

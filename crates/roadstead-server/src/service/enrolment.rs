@@ -66,14 +66,14 @@ impl Platform {
         enrolment: &Enrolment,
     ) -> Result<Arc<Device>, StoreError> {
         let info = Some(enrolment.info.clone());
-        if device.secret.as_ref() == Some(&enrolment.secret) {
+        let is_placeholder = device.id == DeviceId::of_node(&product.id, &device.node);
+        if device.secret.as_ref() == Some(&enrolment.secret) && !is_placeholder {
             let patch = DevicePatch { info, ..DevicePatch::default() };
             return self.store.update_device(&device.id, patch).await;
         }
         // A row without a secret waits for its device; an id that somebody gave it stays.
-        let is_placeholder = device.id == DeviceId::of_node(&product.id, &device.node);
-        let waits = device.secret.is_none() && device.activated_at.is_none() && !is_placeholder;
-        if waits || enrolment.keeps_id {
+        let waits = device.secret.is_none() && device.activated_at.is_none();
+        if !is_placeholder && (waits || enrolment.keeps_id) {
             let secret = Some(enrolment.secret.clone());
             let patch = DevicePatch { secret, info, ..DevicePatch::default() };
             let device = self.store.update_device(&device.id, patch).await?;
@@ -81,7 +81,7 @@ impl Platform {
             return Ok(device);
         }
         self.store.delete_device(&device.id).await?;
-        let text = "registered with another secret: a new id takes its place";
+        let text = "registered again: a new id takes its place";
         let entry = Entry::new(self.clock.now(), Hop::Cloud, "deregister", "ok", text);
         self.note(&device.id, entry);
         self.forget_device(&device.id).await;

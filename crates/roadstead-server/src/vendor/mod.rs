@@ -22,11 +22,15 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Returns the router of the vendor listeners. The peer's address in the trace comes from the
 /// extension [`ConnectInfo`], where the listener sets it.
-pub fn router(platform: Arc<Platform>) -> Router {
-    Router::new().fallback(answer).with_state(platform)
+///
+/// `mqtt_port` is the plain MQTT listener, for devices that ask where to log in.
+pub fn router(platform: Arc<Platform>, mqtt_port: Option<u16>) -> Router {
+    Router::new().fallback(answer).with_state((platform, mqtt_port))
 }
 
-async fn answer(State(platform): State<Arc<Platform>>, request: Request) -> Response {
+type Shared = (Arc<Platform>, Option<u16>);
+
+async fn answer(State((platform, mqtt_port)): State<Shared>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
         let text = format!("a body has at most {BODY_BYTES_MAX} bytes");
@@ -49,6 +53,7 @@ async fn answer(State(platform): State<Arc<Platform>>, request: Request) -> Resp
         query: parts.uri.query().unwrap_or(""),
         headers: &headers,
         body: &body,
+        mqtt_port,
     };
     let response = platform.vendor_call(&request, peer).await;
     write(response.unwrap_or_else(|| {

@@ -9,6 +9,7 @@
 //! | `faults` | `why` names each of 60 injected faults, in the doctor's words too |
 //! | `huawei` | a device of a vendor without phones: every system topic, gateway and children, the traps |
 //! | `lan` | a device that speaks CoAP: phones, local control, clients from outside |
+//! | `gizwits` | a module on stock clients: registers, logs in, obeys; nothing it cannot read is sent |
 //! | `clients` | the vendors' published packages drive the platform |
 //! | `alibaba` | one port for everything, regions, bind tokens of devices, the vendor's throttle |
 //! | `child` | the server as a separate process, for `crash` |
@@ -21,6 +22,7 @@ mod clients;
 mod crash;
 mod downlink;
 mod faults;
+mod gizwits;
 mod huawei;
 mod journey;
 mod lan;

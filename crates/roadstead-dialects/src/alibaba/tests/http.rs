@@ -19,7 +19,8 @@ fn call(settings: &Value, method: &str, path: &str, body: &str) -> Option<Box<dy
     let headers = [("content-type", "application/x-www-form-urlencoded;charset=utf-8")];
     let host = "iot-auth-global.aliyuncs.com";
     let body = body.as_bytes();
-    let request = HttpRequest { method, host, path, query: "", headers: &headers, body };
+    let request =
+        HttpRequest { method, host, path, query: "", headers: &headers, body, mqtt_port: None };
     cloud(settings).http(&request)
 }
 

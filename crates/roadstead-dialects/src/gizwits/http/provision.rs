@@ -19,21 +19,26 @@ use roadstead_core::{Code, DeviceId, Timestamp};
 
 use super::form::Form;
 use super::{cipher, is_encrypted, reply};
-use crate::cloud::{Call, Claim, Effect, HttpRequest, HttpResponse, Performed};
+use crate::cloud::{Call, Claim, Effect, HttpRequest, HttpResponse, Performed, Place};
 use crate::gizwits::is_did;
 use crate::gizwits::settings::{Settings, is_plain};
 
 /// Where the vendor's own modules log in.
 const VENDOR_HOST: &str = "m2m.gizwits.com";
 
+/// Their port.
+const VENDOR_PORT: u16 = 1883;
+
 struct Provision {
     settings: Arc<Settings>,
     /// Name by which the module called.
     host: Box<str>,
+    /// Port of this server, where the settings name none.
+    port: u16,
     did: Box<str>,
     /// Product and encrypted DID.
     sealed: Option<(Box<str>, Box<str>)>,
-    answer: String,
+    now: Timestamp,
 }
 
 /// Reads `GET /dev/devices/{did}`.
@@ -59,12 +64,17 @@ impl Provision {
         sealed: Option<(Box<str>, Box<str>)>,
         settings: &Arc<Settings>,
     ) -> Self {
+        let port = match settings.m2m_port {
+            0 => http.mqtt_port.unwrap_or(VENDOR_PORT),
+            port => port,
+        };
         let (settings, host) = (settings.clone(), http.host.into());
-        Self { settings, host, did: did.into(), sealed, answer: String::new() }
+        Self { settings, host, port, did: did.into(), sealed, now: Timestamp(0) }
     }
 
-    fn write(&self, product: &Product, now: Timestamp) -> String {
-        let Settings { m2m_host, m2m_port, third_party, .. } = &*self.settings;
+    /// Writes the answer; `place` is where the device belongs, if that is not here.
+    fn write(&self, product: &Product, place: Option<&Place>) -> String {
+        let Settings { m2m_host, third_party, .. } = &*self.settings;
         let host = match (&**m2m_host, &*self.host) {
             ("", "") => VENDOR_HOST,
             // What the module called is what it can resolve; it must not break the form.
@@ -72,8 +82,12 @@ impl Provision {
             ("", _) => VENDOR_HOST,
             (host, _) => host,
         };
-        let mut body =
-            format!("host={host}&port={m2m_port}&server_ts={}&log_host=&log_port=&", now.as_secs());
+        let (host, port) = match place {
+            Some(place) if is_plain(&place.host) => (&*place.host, place.port),
+            Some(_) | None => (host, self.port),
+        };
+        let now = self.now.as_secs();
+        let mut body = format!("host={host}&port={port}&server_ts={now}&log_host=&log_port=&");
         if let Some(third) = third_party.get(product.id.as_str()) {
             body += &format!("3rd_cloud={}&product_uuid={}\r\n", third.cloud, third.product_uuid);
         }
@@ -113,7 +127,7 @@ impl Call for Provision {
                 Some(_) => {}
             }
         }
-        let Some((product, device)) = known else {
+        let Some((_, device)) = known else {
             return Err(reply::refuse("auth.unknown_device"));
         };
         if device.frozen {
@@ -122,8 +136,8 @@ impl Call for Provision {
         if self.sealed.is_none() && is_encrypted(device) {
             return Err(reply::refuse("register.bad_signature"));
         }
-        self.answer = self.write(product, now);
-        Ok(Effect::Nothing)
+        self.now = now;
+        Ok(Effect::Locate)
     }
 
     fn respond(
@@ -132,13 +146,15 @@ impl Call for Provision {
         result: Result<Performed, Code>,
         _random: [u8; 16],
     ) -> HttpResponse {
-        if let Err(code) = result {
-            return reply::refuse(code);
-        }
+        let answer = match result {
+            Ok(Performed::Located(place)) => self.write(product, place.as_ref()),
+            Ok(Performed::Kept | Performed::Registered { .. }) => self.write(product, None),
+            Err(code) => return reply::refuse(code),
+        };
         if self.sealed.is_none() {
-            return reply::form(200, self.answer);
+            return reply::form(200, answer);
         }
-        let sealed = product.secret.as_ref().and_then(|key| cipher::seal(key, &self.answer));
+        let sealed = product.secret.as_ref().and_then(|key| cipher::seal(key, &answer));
         sealed.map_or_else(|| reply::refuse("internal.store"), |data| reply::form(200, data))
     }
 }

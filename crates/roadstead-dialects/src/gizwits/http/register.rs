@@ -138,7 +138,7 @@ impl Call for Register {
     ) -> HttpResponse {
         let device = match result {
             Ok(Performed::Registered { device, .. }) => device,
-            Ok(Performed::Kept) => return reply::refuse("internal.store"),
+            Ok(Performed::Kept | Performed::Located(_)) => return reply::refuse("internal.store"),
             Err(code) => return reply::refuse(code),
         };
         let text = format!("did={}", device.id);

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::lab::{Lab, shown};
 use super::login::{KEY, product};
-use crate::cloud::HttpRequest;
+use crate::cloud::{HttpRequest, Place};
 
 const MAC: &str = "0247495A0001";
 
@@ -107,6 +107,10 @@ fn every_value_of_the_provisioning_answer_is_terminated() {
         let path = format!("/dev/devices/{}", did(&registered));
         let answer = shown(lab.call("GET", &path, host, ""));
         assert_eq!(answer, (200, expected.to_string()));
+        // A device of another region is sent there.
+        lab.place = Some(Place { host: "eu.example".into(), port: 11883 });
+        let (_, answer) = shown(lab.call("GET", &path, host, ""));
+        assert!(answer.starts_with("host=eu.example&port=11883&server_ts="), "{answer}");
     }
 }
 
@@ -281,7 +285,7 @@ proptest! {
     #[test]
     fn hostile_calls_are_answered(method in "GET|POST|DELETE", path in "/dev/(devices(/[a-zA-Z0-9]{0,23})?|ota/(v4.1/(latest|update_and_check/.{0,22})|target_fid)|[0-9a-f]{32}/device)", query in "([a-z_]{1,12}=.{0,40}&?){0,4}", body in prop::collection::vec(any::<u8>(), 0..200)) {
         let lab = Lab::open();
-        let request = HttpRequest { method: &method, host: "h", path: &path, query: &query, headers: &[], body: &body };
+        let request = HttpRequest { method: &method, host: "h", path: &path, query: &query, headers: &[], body: &body, mqtt_port: None };
         if let Some(mut call) = lab.cloud.http(&request) {
             match call.claim() {
                 Err(response) => prop_assert!(response.status >= 400),

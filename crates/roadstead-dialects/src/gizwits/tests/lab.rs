@@ -11,7 +11,7 @@ use roadstead_core::{DeviceId, Timestamp, Value};
 
 use super::login::{device, product};
 use crate::Dialect as _;
-use crate::cloud::{Claim, Cloud, Effect, HttpRequest, HttpResponse, Performed};
+use crate::cloud::{Claim, Cloud, Effect, HttpRequest, HttpResponse, Performed, Place};
 use crate::gizwits::Gizwits;
 
 /// The platform, as far as HTTP calls see it.
@@ -22,6 +22,8 @@ pub(super) struct Lab {
     /// Ids to give out first.
     pub(super) ids: Vec<String>,
     pub(super) now: Timestamp,
+    /// Where devices belong.
+    pub(super) place: Option<Place>,
     random: u8,
 }
 
@@ -30,7 +32,7 @@ impl Lab {
         let cloud = Gizwits.cloud(settings).expect("settings");
         let products = products.into_iter().map(Arc::new).collect();
         let now = Timestamp(1_795_221_215_000);
-        Self { cloud, products, devices: Vec::new(), ids: Vec::new(), now, random: 0 }
+        Self { cloud, products, devices: Vec::new(), ids: Vec::new(), now, place: None, random: 0 }
     }
 
     /// With one open product.
@@ -74,7 +76,8 @@ impl Lab {
     ) -> Option<HttpResponse> {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let body = body.as_bytes();
-        let request = HttpRequest { method, host, path, query, headers: &[], body };
+        let request =
+            HttpRequest { method, host, path, query, headers: &[], body, mqtt_port: Some(1883) };
         let mut call = self.cloud.http(&request)?;
         let claim = match call.claim() {
             Ok(claim) => claim,
@@ -141,6 +144,7 @@ impl Lab {
                 Performed::Kept
             }
             Effect::Nothing => Performed::Kept,
+            Effect::Locate => Performed::Located(self.place.clone()),
             Effect::Register { .. } | Effect::Logs(_) => panic!("not of this vendor"),
         }
     }

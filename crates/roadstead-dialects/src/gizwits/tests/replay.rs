@@ -82,7 +82,7 @@ impl Play {
         });
         let mut lab = Lab::new(&settings, products.into());
         let events = recording["events"].as_array().expect("events");
-        let given = events.iter().filter(|event| event["ch"] == "http");
+        let given = events.iter().filter(|event| event["dir"] == "api>mod");
         let given = given.filter_map(|event| event["text"].as_str()?.split_once("\r\n\r\ndid="));
         lab.ids = given.map(|(_, did)| did.into()).collect();
         Self {

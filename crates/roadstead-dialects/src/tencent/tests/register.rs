@@ -23,6 +23,7 @@ fn post<'a>(path: &'a str, headers: &'a [(&'a str, &'a str)], body: &'a [u8]) ->
         query: "",
         headers,
         body,
+        mqtt_port: None,
     }
 }
 

@@ -160,6 +160,7 @@ fn registrations() {
             query: "",
             headers: &headers,
             body: body.as_bytes(),
+            mqtt_port: None,
         };
         let json: Value = serde_json::from_str(body).expect("JSON");
         let name =
@@ -206,6 +207,7 @@ fn seed_registration(vector: &Value) {
         query: "",
         headers: &[],
         body: body.as_bytes(),
+        mqtt_port: None,
     };
     let account = account(PRODUCT, "TEST2", Model::default());
     let now = Timestamp(vector["timestamp"].as_i64().expect("s") * 1000);
@@ -268,6 +270,7 @@ fn log_uploads() {
             query: "",
             headers: &[],
             body: &body,
+            mqtt_port: None,
         };
         let account = account(PRODUCT, "TEST2", Model::default());
         assert_eq!(text(&vector, "key_text"), SECRET);

@@ -5,6 +5,7 @@ mod admission;
 mod api;
 mod binding;
 mod child;
+mod enrol;
 mod gateway;
 mod huawei;
 mod import;

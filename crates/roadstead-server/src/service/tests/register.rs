@@ -23,7 +23,7 @@ impl World {
             .header("content-type", "application/x-www-form-urlencoded")
             .body(Body::from(body.to_owned()))
             .expect("request");
-        let response = vendor::router(self.platform.clone()).call(request).await;
+        let response = vendor::router(self.platform.clone(), Some(1883)).call(request).await;
         let response = response.expect("infallible");
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body(), 4096).await.expect("body");
