@@ -37,7 +37,11 @@ fn perform(mut call: Box<dyn Call>, account: &Account, place: Option<Place>) -> 
                     Performed::Registered { device: account.device.clone(), certificate: None }
                 }
                 Effect::Locate => Performed::Located(place),
-                Effect::Logs(_) => Performed::Kept,
+                Effect::Logs(_)
+                | Effect::Enrol(_)
+                | Effect::Learn(_)
+                | Effect::Retire
+                | Effect::Nothing => Performed::Kept,
             };
             call.respond(&account.product, Ok(performed), [0; 16])
         }
