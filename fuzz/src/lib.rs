@@ -323,6 +323,34 @@ pub fn ble(data: &[u8]) {
     assert!(out.iter().filter(|it| matches!(it, ble::Output::Failed(_))).count() <= 1);
 }
 
+/// A payload of the LAN (Alibaba), read by device and phone: what is read is written and read
+/// equal, and no bytes open a session of local control.
+pub fn alibaba_lan(data: &[u8]) {
+    use roadstead_dialects::alibaba::{alcs, lan, softap};
+    let secret = roadstead_core::Secret::from("secret");
+    if let Ok(ask) = lan::Ask::parse(data) {
+        assert_eq!(lan::Ask::parse(ask.emit().as_bytes()), Ok(ask.clone()));
+        if let Some(info) = lan::DeviceInfo::from_value(&ask.params) {
+            assert!(lan::DeviceInfo::from_value(&info.to_value()).is_some());
+        }
+        let _ = softap::Switch::from_params(&ask.params, &secret, false);
+        let mut server = alcs::Server::default();
+        let pair = alcs::KeyPair::new("Fuzz@iot", secret).expect("a pair");
+        server.add(pair);
+        let peer = SocketAddr::from(([127, 0, 0, 1], 5683));
+        let now = roadstead_core::Tick::ZERO;
+        assert!(server.auth(peer, &ask.version, &ask.params, "random", now).is_err());
+        let _ = server.select(&ask.params);
+        let _ = alcs::server::blacklist(&ask.params);
+    }
+    if let Ok(answer) = lan::Answer::parse(data) {
+        let again = lan::Answer::parse(answer.emit(lan::IdStyle::Digits).as_bytes());
+        assert_eq!(again, Ok(answer.clone()));
+        let _ = softap::ErrorReport::from_value(&answer.data);
+    }
+    let _ = alcs::cipher::open(&[7; 16], data);
+}
+
 /// A CoAP datagram: what is read is written and read equal, and an endpoint with a query under way
 /// answers every request once.
 pub fn coap(data: &[u8]) {
@@ -376,8 +404,9 @@ mod tests {
     type Target = fn(&[u8]);
 
     /// Every target by name.
-    const TARGETS: [(&str, Target); 17] = [
+    const TARGETS: [(&str, Target); 18] = [
         ("airlink", airlink),
+        ("alibaba_lan", alibaba_lan),
         ("ble", ble),
         ("coap", coap),
         ("device_search", device_search),
