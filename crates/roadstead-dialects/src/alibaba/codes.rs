@@ -15,7 +15,8 @@ const BAD_USER_DATA: u8 = 4;
 const NOT_AUTHORIZED: u8 = 5;
 
 /// CONNACK return code of the refusals that are not [`BAD_USER_DATA`].
-const CONNACK: [(Code, u8); 6] = [
+const CONNACK: [(Code, u8); 7] = [
+    ("auth.connect_rate", UNAVAILABLE),
     ("auth.frozen", NOT_AUTHORIZED),
     ("auth.keep_alive", CLIENT_ID),
     ("auth.malformed", CLIENT_ID),

@@ -15,12 +15,13 @@ const BAD_PASSWORD: u8 = 4;
 const NOT_AUTHORIZED: u8 = 5;
 
 /// CONNACK return code of every log-in refusal.
-const CONNACK: [(Code, u8); 17] = [
+const CONNACK: [(Code, u8); 18] = [
     ("auth.bad_password", BAD_PASSWORD),
     ("auth.certificate_authority", NOT_AUTHORIZED),
     ("auth.certificate_inactive", NOT_AUTHORIZED),
     ("auth.certificate_mismatch", NOT_AUTHORIZED),
     ("auth.certificate_missing", NOT_AUTHORIZED),
+    ("auth.connect_rate", UNAVAILABLE),
     ("auth.expired", BAD_PASSWORD),
     ("auth.frozen", NOT_AUTHORIZED),
     ("auth.identity_mismatch", CLIENT_ID),
