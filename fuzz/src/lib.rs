@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use roadstead_core::{Map, Timestamp, Value};
 use roadstead_dialects::cloud::{Account, Claim, Cloud, Hello, HttpRequest, Route, Tls};
 use roadstead_dialects::huawei::{gunzip, gzip as pack};
+use roadstead_dialects::gizwits::{lan, serial};
 use roadstead_dialects::tencent::comm;
 use roadstead_dialects::{ALL, ArchiveFile, Dialect, Packed, Problem};
 use roadstead_doctor::{Doctor, Lang};
@@ -278,6 +279,50 @@ pub fn tencent_comm(data: &[u8]) {
     let _ = comm::log::lines(data);
 }
 
+/// The serial line of a GizWits module: whatever is found is written and found again.
+pub fn gizwits_serial(data: &[u8]) {
+    let (mut decoder, mut input) = (serial::Decoder::new(), data);
+    while let Some(received) = decoder.next(&mut input) {
+        let serial::Received::Frame(frame) = received else { continue };
+        let mut wire = Vec::new();
+        serial::encode(&frame, &mut wire);
+        let (mut again, mut rest) = (serial::Decoder::new(), &wire[..]);
+        assert_eq!(again.next(&mut rest), Some(received), "found again");
+        let _ = serial::DeviceInfo::parse(frame.payload);
+        let _ = serial::ConfigMode::parse(frame.payload);
+        let _ = serial::Offer::parse(frame.payload);
+        let _ = serial::Ready::parse(frame.payload);
+        let _ = serial::Piece::parse(frame.payload);
+    }
+}
+
+/// Datagram and stream of a GizWits module's LAN; the first byte cuts the stream.
+pub fn gizwits_lan(data: &[u8]) {
+    let Some((cut, data)) = data.split_first() else { return };
+    if let Some(frame) = lan::udp(data) {
+        let message = lan::Message::of(&frame);
+        let mut wire = Vec::new();
+        message.emit(&mut wire);
+        // What has no meaning has no body either.
+        if !matches!(message, lan::Message::Other(_)) {
+            let again = lan::udp(&wire).expect("what is written is a frame");
+            assert_eq!(lan::Message::of(&again), message);
+        }
+    }
+    let mut framer = lan::Framer::new();
+    for piece in data.chunks(usize::from(*cut).max(1)) {
+        let mut input = piece;
+        loop {
+            match framer.next(&mut input) {
+                Ok(Some(frame)) => drop(lan::Message::of(&frame)),
+                Ok(None) => break,
+                Err(_) => return,
+            }
+        }
+    }
+    let _ = framer.flush().map(|frame| frame.cmd);
+}
+
 /// Sniffed frames: length, time step, then 26 bytes of header each. Nothing is believed but what a
 /// sender sent.
 pub fn airlink(data: &[u8]) {
@@ -404,7 +449,7 @@ mod tests {
     type Target = fn(&[u8]);
 
     /// Every target by name.
-    const TARGETS: [(&str, Target); 18] = [
+    const TARGETS: [(&str, Target); 20] = [
         ("airlink", airlink),
         ("alibaba_lan", alibaba_lan),
         ("ble", ble),
@@ -422,6 +467,8 @@ mod tests {
         ("mqtt_topic", mqtt_topic),
         ("multipart", multipart),
         ("product_archive", product_archive),
+        ("gizwits_lan", gizwits_lan),
+        ("gizwits_serial", gizwits_serial),
         ("tencent_comm", tencent_comm),
     ];
 

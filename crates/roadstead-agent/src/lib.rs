@@ -18,6 +18,8 @@ pub mod agent;
 pub mod app;
 pub mod event;
 pub mod hal;
+#[cfg(feature = "net")]
+pub mod module;
 pub mod runner;
 
 pub use event::AgentEvent;

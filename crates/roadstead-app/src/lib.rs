@@ -15,6 +15,7 @@ pub mod api;
 mod dialogue;
 mod error;
 mod journal;
+pub mod module;
 mod provision;
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use roadstead_core::Secret;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use super::device_module;
 use super::{SecretArg, block_on, stop_signal};
 use crate::failure::{Failure, Result};
 use crate::firmware::{self, Address, Flash, Pace, TlsMode, Via};
@@ -77,6 +78,12 @@ pub(crate) struct Run {
     /// Its timing.
     #[arg(long, value_enum, default_value = "lab")]
     pace: Pace,
+    /// Serial port of its MCU, 9600 8N1 (GizWits); a virtual MCU when missing.
+    #[arg(long, value_name = "PORT")]
+    serial: Option<PathBuf>,
+    /// Status bytes of the virtual MCU (GizWits), hexadecimal; a sample product when missing.
+    #[arg(long, value_name = "HEX", conflicts_with = "serial")]
+    points: Option<String>,
 }
 
 impl Run {
@@ -85,6 +92,13 @@ impl Run {
     }
 
     async fn live(self, out: &Out) -> Result<()> {
+        if self.dialect == device_module::DIALECT {
+            return self.live_module(out).await;
+        }
+        if self.serial.is_some() || self.points.is_some() {
+            let text = "only devices of `gizwits` have a serial line";
+            return Err(Failure::Usage(text.to_owned()));
+        }
         let kind = firmware::find(&self.dialect)?;
         let certificate = match (&self.certificate, &self.key) {
             (Some(chain), Some(key)) => Some((read(chain)?.into(), Secret::new(read(key)?))),
@@ -111,6 +125,40 @@ impl Run {
         let (sender, mut events) = mpsc::unbounded_channel();
         let ca_file = self.ca_file.as_deref();
         let agent = kind.device(&flash, self.lan, &self.data_dir, ca_file, move |event| {
+            // The printing end lives as long as the device.
+            let _ = sender.send(event);
+        })?;
+        let mut device = std::pin::pin!(agent.run(stop_signal()));
+        loop {
+            tokio::select! {
+                Some(event) = events.recv() => print(out, &event)?,
+                result = &mut device => {
+                    while let Ok(event) = events.try_recv() {
+                        print(out, &event)?;
+                    }
+                    return result.map_err(|error| firmware::stopped(error.code(), &error));
+                }
+            }
+        }
+    }
+}
+
+impl Run {
+    async fn live_module(self, out: &Out) -> Result<()> {
+        let module = device_module::Module {
+            product: &self.product,
+            device: &self.device,
+            secret: self.secret.map(|secret| secret.0),
+            server: self.server.as_ref(),
+            lan: self.lan,
+            data_dir: &self.data_dir,
+            serial: self.serial,
+            points: self.points.as_deref(),
+            via: self.via,
+            pace: self.pace,
+        };
+        let (sender, mut events) = mpsc::unbounded_channel();
+        let agent = module.build(move |event| {
             // The printing end lives as long as the device.
             let _ = sender.send(event);
         })?;

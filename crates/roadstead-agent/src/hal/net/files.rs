@@ -19,13 +19,13 @@ const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
 
 /// A folder of values.
-pub(super) struct Files {
+pub(crate) struct Files {
     folder: PathBuf,
 }
 
 impl Files {
     /// Opens or makes the folder.
-    pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn open(folder: &Path) -> Result<Self, StoreError> {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(FOLDER_MODE).create(folder).map_err(|e| at(folder, e))?;
         Ok(Self { folder: folder.into() })

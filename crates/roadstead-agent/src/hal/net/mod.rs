@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 pub(crate) use clock::Clock;
-use files::Files;
+pub(crate) use files::Files;
 pub use tls::TlsError;
 use tls::Trust;
 use udp::Sockets;
