@@ -89,7 +89,7 @@ async fn wait(events: &mut mpsc::UnboundedReceiver<AgentEvent>, stage: &str) -> 
     tokio::time::timeout(PATIENCE, find).await.expect(stage)
 }
 
-struct Phone(TcpStream, Framer);
+struct Phone(TcpStream, Framer, std::collections::VecDeque<(u16, Vec<u8>)>);
 
 impl Phone {
     async fn say(&mut self, message: &Message<'_>) {
@@ -101,19 +101,21 @@ impl Phone {
     /// Returns command and body of the next frame.
     async fn hear(&mut self) -> (u16, Vec<u8>) {
         let mut buffer = [0; 1024];
-        loop {
+        while self.2.is_empty() {
             let len = self.0.read(&mut buffer).await.expect("read");
             assert!(len > 0, "closed");
             let mut input = &buffer[..len];
-            if let Some(frame) = self.1.next(&mut input).expect("frames") {
-                return (frame.cmd, frame.body.to_vec());
+            while let Some(frame) = self.1.next(&mut input).expect("frames") {
+                self.2.push_back((frame.cmd, frame.body.to_vec()));
             }
         }
+        self.2.pop_front().expect("a frame")
     }
 
     async fn log_in(ports: Ports) -> Self {
         let to = SocketAddr::from((Ipv4Addr::LOCALHOST, ports.tcp));
-        let mut phone = Self(TcpStream::connect(to).await.expect("connected"), Framer::new());
+        let stream = TcpStream::connect(to).await.expect("connected");
+        let mut phone = Self(stream, Framer::new(), std::collections::VecDeque::new());
         phone.0.set_nodelay(true).expect("socket");
         phone.say(&Message::PasscodeRequest).await;
         let (_, body) = phone.hear().await;
@@ -243,13 +245,58 @@ async fn a_restarted_module_has_its_passcode_and_opens_softap_after_a_reset() {
 #[tokio::test]
 async fn the_watchdog_bites_a_loop_that_hangs_and_no_other() {
     let (bitten, bites) = std::sync::mpsc::channel();
-    let dog = Watchdog::with_patience(Duration::from_millis(20), move || drop(bitten.send(())));
+    let dog =
+        Watchdog::with_patience(Duration::from_millis(20), move || bitten.send(()).expect("heard"));
     let dog = dog.expect("a thread");
     // Nobody feeds it.
     bites.recv_timeout(PATIENCE).expect("bites");
     drop(dog);
     // A module that is gone is not waited for.
     let (bitten, bites) = std::sync::mpsc::channel();
-    drop(Watchdog::with_patience(Duration::from_millis(20), move || drop(bitten.send(()))));
+    drop(Watchdog::with_patience(Duration::from_millis(20), move || {
+        bitten.send(()).expect("heard");
+    }));
     assert_eq!(bites.recv_timeout(PATIENCE), Err(std::sync::mpsc::RecvTimeoutError::Disconnected));
+}
+
+/// The status of a pH meter as published with the package: pH 7.32, redox 205 mV.
+const PH_METER: [u8; 9] = [0x00, 0x02, 0xDC, 0x08, 0x9D, 0x00, 0x00, 0x00, 0x00];
+
+/// npm's `node-ph803w`, installed in `ROADSTEAD_TEST_NODE_MODULES`. Missing, the test says so and
+/// passes, unless `ROADSTEAD_TEST_CLIENTS=required`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_independent_lan_client_discovers_logs_in_and_reads() {
+    let modules = std::env::var("ROADSTEAD_TEST_NODE_MODULES").unwrap_or_default();
+    if !std::path::Path::new(&modules).join("node-ph803w").is_dir() {
+        let required = std::env::var("ROADSTEAD_TEST_CLIENTS").is_ok_and(|v| v == "required");
+        assert!(!required, "`{modules}` has no node-ph803w; see tests/clients/package.json");
+        println!("SKIPPED: `{modules}` has no node-ph803w; see tests/clients/package.json");
+        return;
+    }
+    let folder = Folder::new("module-node");
+    let panel = Panel::raw(&PH_METER);
+    let line = Line::Virtual { product_key: KEY.to_owned(), panel, bindable_s: 0 };
+    let options = options(&folder, line);
+    let ports = options.ports;
+    let (mut events, _stop) = start(options);
+    wait(&mut events, "network_joined").await;
+    let script = format!("{}/tests/clients/ph803w.cjs", env!("CARGO_MANIFEST_DIR"));
+    let output = tokio::process::Command::new("node")
+        .arg(script)
+        .args(["127.0.0.1", &ports.udp.to_string(), &ports.tcp.to_string()])
+        .env("NODE_PATH", modules)
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(PATIENCE * 2, output).await.expect("ends").expect("node");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let lines: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let event = |name: &str| lines.iter().find(|line| line["event"] == name).expect(name);
+    assert_eq!(event("discovered")["data3"], KEY);
+    assert_eq!(event("discovered")["data1"], "020000000001");
+    assert_eq!(event("login")["result"], true);
+    assert_eq!(event("data")["ph"], 7.32);
+    assert_eq!(event("connected")["still"], true, "heartbeats are answered");
+    assert!(!lines.iter().any(|line| line["event"] == "error"), "{text}");
 }

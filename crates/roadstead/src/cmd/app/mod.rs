@@ -2,6 +2,7 @@
 //! the data folder that only its owner may read.
 
 mod lan;
+mod module;
 mod provision;
 mod session;
 
@@ -31,6 +32,8 @@ pub(crate) enum App {
         server: ServerArgs,
     },
     Provision(Provision),
+    #[command(subcommand)]
+    Module(module::Module),
     Discover(lan::Discover),
     Local(lan::Local),
     /// Makes a bind token.
@@ -125,6 +128,7 @@ impl App {
                 session::forget(&server)?;
                 out.answer(&json!({ "signed_in": false }), |_| "Signed out.\n".to_owned())
             }
+            Self::Module(command) => command.run(out),
             Self::Provision(provision) => provision.run(out),
             Self::Discover(discover) => discover.run(out),
             Self::Local(local) => local.run(out),
