@@ -262,11 +262,11 @@ async fn the_watchdog_bites_a_loop_that_hangs_and_no_other() {
 /// The status of a pH meter as published with the package: pH 7.32, redox 205 mV.
 const PH_METER: [u8; 9] = [0x00, 0x02, 0xDC, 0x08, 0x9D, 0x00, 0x00, 0x00, 0x00];
 
-/// npm's `node-ph803w`, installed in `ROADSTEAD_TEST_NODE_MODULES`. Missing, the test says so and
+/// npm's `node-ph803w`, installed in `ROADSTEAD_TEST_PH803W_MODULES`. Missing, the test says so and
 /// passes, unless `ROADSTEAD_TEST_CLIENTS=required`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_independent_lan_client_discovers_logs_in_and_reads() {
-    let modules = std::env::var("ROADSTEAD_TEST_NODE_MODULES").unwrap_or_default();
+    let modules = std::env::var("ROADSTEAD_TEST_PH803W_MODULES").unwrap_or_default();
     if !std::path::Path::new(&modules).join("node-ph803w").is_dir() {
         let required = std::env::var("ROADSTEAD_TEST_CLIENTS").is_ok_and(|v| v == "required");
         assert!(!required, "`{modules}` has no node-ph803w; see tests/clients/package.json");
