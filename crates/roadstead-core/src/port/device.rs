@@ -36,6 +36,8 @@ pub struct DeviceFilter {
     pub group: Option<GroupId>,
     /// With every one of these tags; `None` is any value.
     pub tags: Vec<(Box<str>, Option<Box<str>>)>,
+    /// Whose last log-in was refused and that are off line since.
+    pub failing: bool,
     /// For which this holds.
     pub condition: Option<Condition>,
     /// Another order than newest first. [`Page::after`] must be `None` then.

@@ -1,5 +1,5 @@
-//! `/devices/{id}/trace`, `/why`, `/presence` and `/strangers`: what happened and why. Additions
-//! to v5.
+//! `/devices/{id}/trace`, `/why`, `/presence`, `/failing-devices` and `/strangers`: what happened
+//! and why. Additions to v5.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use roadstead_core::Timestamp;
 use roadstead_core::device::Status;
+use roadstead_core::port::{DeviceFilter, marker};
 use roadstead_core::session::Presence;
 use roadstead_core::trace::{Entry, Hop};
 use serde::{Deserialize, Serialize};
@@ -14,11 +15,12 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{Id, Params};
+use super::PageView;
+use super::extract::{Id, Paging, Params};
 use super::failure::{Failure, NorthError};
 use super::space;
 use super::view::{AttemptView, DiagnosisView, ReasonView, parse_when};
-use crate::service::{Caller, Evidence, Platform, State as DeviceState, Stranger};
+use crate::service::{Caller, DeviceView, Evidence, Platform, State as DeviceState, Stranger};
 
 /// Hops listed when the caller names no number.
 const TRACE_LISTED: u32 = 100;
@@ -32,6 +34,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Platform>> {
         .routes(routes!(show_trace))
         .routes(routes!(show_why))
         .routes(routes!(show_presence))
+        .routes(routes!(list_failing))
         .routes(routes!(list_strangers))
 }
 
@@ -269,6 +272,81 @@ async fn show_presence(
     let device = platform.device(&caller.space, &id.as_str().into()).await?;
     let presence = PresenceView::from(&device.presence);
     Ok(Json(DevicePresence { device_id: id, status: device.status(), presence }))
+}
+
+/// A device whose last log-in was refused.
+#[derive(Serialize, ToSchema)]
+struct FailingView {
+    device_id: String,
+    node_id: String,
+    device_name: String,
+    product_id: String,
+    #[schema(value_type = String)]
+    status: Status,
+    /// When it was refused last, RFC 3339.
+    refused_at: String,
+    /// Why.
+    reason: ReasonView,
+}
+
+impl FailingView {
+    fn of(view: &DeviceView) -> Option<Self> {
+        let (code, at) = view.presence.refusal.as_ref()?;
+        Some(Self {
+            device_id: view.device.id.as_str().into(),
+            node_id: (*view.device.node).into(),
+            device_name: (*view.device.name).into(),
+            product_id: view.device.product.as_str().into(),
+            status: view.status(),
+            refused_at: at.to_string(),
+            reason: ReasonView::new(code, ""),
+        })
+    }
+}
+
+/// A page of failing devices.
+#[derive(Serialize, ToSchema)]
+struct FailingPage {
+    /// The youngest registration first.
+    devices: Vec<FailingView>,
+    page: PageView,
+}
+
+/// Which failing devices.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct FailingQuery {
+    /// Of this product.
+    product_id: Option<String>,
+}
+
+/// Lists the devices whose last log-in was refused and that are off line since, each with the
+/// reason that the device itself cannot see.
+#[utoipa::path(
+    get,
+    path = "/v5/iot/{project_id}/failing-devices",
+    tag = "diagnosis",
+    params(("project_id" = String, Path), FailingQuery, Paging),
+    security(("token" = ["viewer"])),
+    responses((status = 200, body = FailingPage), (status = "4XX", body = NorthError)),
+)]
+async fn list_failing(
+    State(platform): State<Arc<Platform>>,
+    Extension(caller): Extension<Caller>,
+    Params(query): Params<FailingQuery>,
+    Params(paging): Params<Paging>,
+) -> Result<Json<FailingPage>, Failure> {
+    let product = query.product_id.filter(|id| !id.is_empty());
+    let filter = DeviceFilter {
+        product: product.map(|id| id.as_str().into()),
+        failing: true,
+        ..DeviceFilter::default()
+    };
+    let listing = platform.devices(&caller.space, &filter, &paging.newest()?).await?;
+    let last = listing.items.last().map(|view| marker(view.device.number));
+    let page = PageView::new(listing.total, last.as_deref());
+    let devices = listing.items.iter().filter_map(FailingView::of).collect();
+    Ok(Json(FailingPage { devices, page }))
 }
 
 /// A client that was refused before it could be told apart as a device of ours.

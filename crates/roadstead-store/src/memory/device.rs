@@ -204,6 +204,7 @@ impl State {
             user,
             group,
             tags,
+            failing,
             condition,
             order: _,
         } = filter;
@@ -224,6 +225,7 @@ impl State {
                 let held = device.tags.get(key);
                 held.is_some_and(|held| value.as_ref().is_none_or(|value| held == value))
             })
+            && (!failing || is_failing(&held.presence))
             && condition.as_ref().is_none_or(|condition| {
                 let groups: Vec<GroupId> =
                     self.groups_of(&device.id).into_iter().map(|group| group.id).collect();
@@ -380,4 +382,10 @@ impl Held {
         change(&mut device);
         self.device = Arc::new(device);
     }
+}
+
+/// True when the last log-in was refused and nothing went well since.
+fn is_failing(presence: &Presence) -> bool {
+    let refused = presence.refusal.as_ref().map(|(_, at)| *at);
+    !presence.online && refused.is_some_and(|at| presence.online_at.is_none_or(|last| at > last))
 }

@@ -115,6 +115,7 @@ impl Clause {
             user,
             group,
             tags,
+            failing,
             condition,
             order: _,
         } = filter;
@@ -123,6 +124,7 @@ impl Clause {
             || node.is_some()
             || gateway.is_some()
             || group.is_some()
+            || *failing
             || !tags.is_empty();
         let of_space = if narrow { "+d.space = ?" } else { "d.space = ?" };
         let mut clause = Self { sql: "1".into(), values: Vec::new(), run };
@@ -178,6 +180,16 @@ impl Clause {
                 ),
                 None => clause.and("d.row IN (SELECT device FROM tag WHERE key = ?)", text(key)),
             }
+        }
+        if *failing {
+            clause.and(
+                "d.row IN (SELECT device FROM presence WHERE space = ? AND refused_at IS NOT NULL)",
+                [space],
+            );
+            let run = clause.run;
+            let offline = format!("NOT (p.online AND p.run = {run})");
+            clause.and(&offline, [0_i64; 0]);
+            clause.and("p.refused_at > ifnull(p.online_at, 0)", [0_i64; 0]);
         }
         if let Some(condition) = condition {
             clause.sql.push_str(" AND ");

@@ -36,6 +36,11 @@ pub(super) const REGISTRY: &[Step] = &[
     },
     Step { number: 4, name: "trust", sql: include_str!("../../migrations/sqlite/0004_trust.sql") },
     Step { number: 5, name: "fleet", sql: include_str!("../../migrations/sqlite/0005_fleet.sql") },
+    Step {
+        number: 6,
+        name: "refused",
+        sql: include_str!("../../migrations/sqlite/0006_refused.sql"),
+    },
 ];
 
 /// Steps of a telemetry file.

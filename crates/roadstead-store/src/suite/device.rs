@@ -135,6 +135,12 @@ pub(super) async fn devices_are_filtered_and_paged(store: &dyn Store) {
     let b_online = PresenceChange { device: "b".into(), presence: online(1, 5) };
     store.set_presence(vec![b_online]).await.expect("presence");
 
+    // On line again since, never since, not since, in another space.
+    for (id, at) in [("b", 3), ("hub", 4), ("d", 8), ("e", 9)] {
+        let noted = store.note_refusal(&id.into(), "auth.bad_password", Timestamp(at)).await;
+        noted.expect("refusal");
+    }
+
     let mut markers = BTreeMap::new();
     for id in ["a", "b"] {
         markers.insert(id, marker(get(store, id).await.number));
@@ -156,6 +162,14 @@ pub(super) async fn devices_are_filtered_and_paged(store: &dyn Store) {
             page(Some(&before("b")), 0, 9),
             "d",
             4,
+        ),
+        (DeviceFilter { failing: true, ..none() }, page(None, 0, 10), "hub d", 2),
+        (DeviceFilter { failing: true, ..none() }, page(Some(&before("b")), 0, 9), "d", 2),
+        (
+            DeviceFilter { failing: true, product: Some("q".into()), ..none() },
+            page(None, 0, 10),
+            "",
+            0,
         ),
         (DeviceFilter { user: Some("ann".into()), ..none() }, page(None, 0, 10), "d", 1),
         (DeviceFilter { user: Some("bob".into()), ..none() }, page(None, 0, 10), "d", 1),

@@ -66,6 +66,7 @@ pub(crate) enum Device {
     },
     /// Says when and why the sessions of a device ended, the latest first.
     OfflineAnalysis(super::device_offline::OfflineAnalysis),
+    Failing(super::device_failing::Failing),
     /// Sets how much a device logs and uploads; it learns it now or when it asks.
     LogLevel {
         /// Device id.
@@ -192,6 +193,7 @@ impl Device {
                 block_on(set_properties(out, server, device, service, properties))
             }
             Self::OfflineAnalysis(analysis) => analysis.run(out),
+            Self::Failing(failing) => failing.run(out),
             Self::Access(access) => access.run(out),
             Self::Run(run) => run.run(out),
         }

@@ -11,6 +11,7 @@ pub(crate) mod config;
 pub(crate) mod demo;
 pub(crate) mod device;
 pub(crate) mod device_access;
+mod device_failing;
 pub(crate) mod device_module;
 mod device_offline;
 pub(crate) mod device_run;

@@ -10,6 +10,9 @@ use serde_json::Value;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock(pub(crate) Timestamp);
 
+/// How far ahead the platform's clock may be before its past looks like the future.
+const SLACK: Duration = Duration::from_secs(1);
+
 impl Clock {
     /// Returns the clock of this machine.
     pub(crate) fn now() -> Self {
@@ -21,7 +24,8 @@ impl Clock {
     /// it is no date.
     pub(crate) fn ago(self, date: &Value) -> String {
         match parse_time(date) {
-            Some(at) if at > self.0 => format!("in {}", span(at.since(self.0))),
+            // What happened after this command began, or by a clock that is a little ahead, is past.
+            Some(at) if at > self.0 + SLACK => format!("in {}", span(at.since(self.0))),
             Some(at) => format!("{} ago", span(self.0.since(at))),
             None => match date {
                 Value::String(text) => text.clone(),

@@ -434,3 +434,25 @@ proptest! {
         })?;
     }
 }
+
+#[tokio::test]
+async fn failing_devices_are_listed_with_the_reason_that_they_cannot_see() {
+    let world = World::new().await;
+    world.furnish().await;
+    let path = "/failing-devices";
+    assert_eq!(world.admin("GET", path, Value::Null).await.body["page"]["count"], 0);
+    let noted = world.platform.store().note_refusal(&LAMP.into(), "auth.bad_password", NOW).await;
+    noted.expect("refusal");
+    let listed = world.admin("GET", path, Value::Null).await;
+    let device = &listed.body["devices"][0];
+    assert_eq!(
+        (&device["device_id"], &device["reason"]["code"], &listed.body["page"]["count"]),
+        (&json!(LAMP), &json!("auth.bad_password"), &json!(1)),
+        "{}",
+        listed.text
+    );
+    assert_eq!(device["refused_at"], NOW.to_string());
+    assert!(device["reason"]["diagnosis"]["remedy"].is_string(), "{}", listed.text);
+    let other = world.admin("GET", "/failing-devices?product_id=another", Value::Null).await;
+    assert_eq!(other.body["devices"], json!([]));
+}
