@@ -24,11 +24,14 @@ fn account(dialect: &str, secret: &str) -> Account {
         space: space.clone(),
         dialect: dialect.into(),
         name: "Lamp".into(),
-        secret: Some(Secret::from("XoezQjzzMedF4lAr2CqCkVYK")),
+        secret: Some(Secret::from(match dialect {
+            "gizwits" => "067a83b650544d979bb3d4d147f32034",
+            _ => "XoezQjzzMedF4lAr2CqCkVYK",
+        })),
         auth: Auth::Secret,
         registration: Registration::Open,
         rebind: Rebind::Refuse,
-        model: Model::default(),
+        model: model(dialect),
         attributes: Map::new(),
         created_at: Timestamp(0),
     };
@@ -50,4 +53,15 @@ fn account(dialect: &str, secret: &str) -> Account {
         number: 0,
     };
     Account { product: Arc::new(product), device: Arc::new(device) }
+}
+
+/// Packed bits need a model to be understood; the others are understood without.
+fn model(dialect: &str) -> Model {
+    if dialect != "gizwits" {
+        return Model::default();
+    }
+    let document = include_bytes!("../corpus/dialect_model/giz00");
+    let document = serde_json::from_slice(document).expect("a document of the corpus");
+    let found = roadstead_dialects::find(dialect).expect("in this build");
+    found.import_model(&document).expect("the vendor's").expect("valid")
 }

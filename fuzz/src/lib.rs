@@ -161,6 +161,7 @@ pub fn dialect_http(data: &[u8]) {
             continue;
         }
         let account = account::of(dialect.id());
+        let _ = call.second_claim(Some(&account.product));
         let decided = call.decide(Some(&account.product), Some(&account.device), NOW);
         if decided.is_ok() {
             let response = call.respond(&account.product, Err("internal.store"), [7; 16]);

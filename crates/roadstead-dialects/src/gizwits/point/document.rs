@@ -205,8 +205,13 @@ pub(in crate::gizwits) fn export(model: &Model) -> Result<Value, Problem> {
     }
     let layout = Layout::of(model).map_err(|why| bad(&why))?;
     let mut document = model.extra.clone();
-    document.entry("packetVersion").or_insert_with(|| "0x00000004".into());
-    document.entry(PROTOCOL_TYPE).or_insert_with(|| "standard".into());
+    // What came from the vendor's document says as much as it said there.
+    let is_vendors = |property: &Property| property.extra.contains_key(ID);
+    let is_foreign = !model.services.iter().flat_map(|service| &service.properties).any(is_vendors);
+    if is_foreign && model.extra.is_empty() {
+        document.insert("packetVersion".into(), "0x00000004".into());
+        document.insert(PROTOCOL_TYPE.into(), "standard".into());
+    }
     let mut entities = Vec::new();
     if let Some(service) = model.services.first() {
         if let Some(command) = service.commands.first() {
@@ -225,8 +230,10 @@ pub(in crate::gizwits) fn export(model: &Model) -> Result<Value, Problem> {
             }
         }
         let mut entity = service.extra.clone();
-        entity.entry(ID).or_insert_with(|| 0.into());
-        entity.entry("name").or_insert_with(|| "entity0".into());
+        if is_foreign && entity.is_empty() {
+            entity.insert(ID.into(), 0.into());
+            entity.insert("name".into(), "entity0".into());
+        }
         entity.insert(ATTRS.into(), attrs.into_iter().flatten().collect());
         entities.push(Value::Object(entity));
     }
@@ -268,10 +275,10 @@ fn write(property: &Property, attr: &Attr, (byte, bit): (usize, usize)) -> Value
         object.insert("enum".into(), names);
     }
     if let Size::Number(number) = attr.size {
-        spec(&mut object, name, &number);
+        spec(&mut object, name, &number, property.extra.contains_key(ID));
     }
-    let is_same = object.get(POSITION).is_some_and(|position| position["len"] == len);
-    if !is_same {
+    let said = object.get(POSITION).map(|position| position["len"] == len);
+    if said != Some(true) && (said.is_some() || !property.extra.contains_key(ID)) {
         let position = json!({"byte_offset": byte, "bit_offset": bit, "len": len, "unit": unit});
         object.insert(POSITION.into(), position);
     }
@@ -279,9 +286,10 @@ fn write(property: &Property, attr: &Attr, (byte, bit): (usize, usize)) -> Value
 }
 
 /// Writes limits and scale, unless what stands there says the same.
-fn spec(object: &mut Object, name: &str, wanted: &Number) {
-    let said = object.get(UINT_SPEC).and_then(|said| number(name, said));
-    if said.as_ref() == Some(wanted) {
+fn spec(object: &mut Object, name: &str, wanted: &Number, is_vendors: bool) {
+    let empty = json!({});
+    let said = number(name, object.get(UINT_SPEC).unwrap_or(&empty));
+    if said.as_ref() == Some(wanted) && is_vendors {
         return;
     }
     let short = |n: f64| super::value::number_value(n, n == n as i64 as f64);

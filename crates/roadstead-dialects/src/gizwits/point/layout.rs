@@ -200,7 +200,7 @@ fn size(property: &Property) -> Result<Size, &'static str> {
         },
         DataType::Int { range } | DataType::Float { range } => {
             let spec = property.extra.get(UINT_SPEC);
-            let said = said.zip(spec).and_then(|(name, spec)| number(name, spec));
+            let said = said.and_then(|name| number(name, spec.unwrap_or(&Value::Null)));
             match said {
                 Some(number) if is_same(&number, range) => Ok(Size::Number(number)),
                 Some(number) => rescaled(number, range),
@@ -235,8 +235,11 @@ pub(super) fn number(name: &str, spec: &Value) -> Option<Number> {
     let ratio = field("ratio").unwrap_or(1.0);
     let min = whole(field("min").unwrap_or(0.0))?;
     let max = whole(field("max").unwrap_or_else(|| f64::from(largest(bytes))))?;
-    let is_good = ratio != 0.0 && min <= max;
-    is_good.then(|| Number { bytes, min, max, ratio, addition: field("addition").unwrap_or(0.0) })
+    let addition = field("addition").unwrap_or(0.0);
+    let number = Number { bytes, min, max, ratio, addition };
+    let (low, high) = number.limits();
+    let is_good = ratio != 0.0 && min <= max && low.is_finite() && high.is_finite();
+    is_good.then_some(number)
 }
 
 /// Returns the largest number of so many bytes.

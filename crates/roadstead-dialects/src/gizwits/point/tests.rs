@@ -113,6 +113,10 @@ fn a_document_comes_out_as_it_went_in() {
                 .count()
         );
     }
+    let bare = json!({"entities": [{"attrs": [
+        {"id": 3, "name": "a", "type": "status_readonly", "data_type": "uint8"},
+        {"id": 1, "name": "b", "type": "alert", "data_type": "bool"}]}]});
+    assert_eq!(export(&import(&bare).expect("valid")).expect("expressible"), bare);
     let custom = json!({"name": "raw", "packetVersion": "0x00000004", "protocolType": "custom", "entities": []});
     assert_eq!(export(&import(&custom).expect("valid")).expect("expressible"), custom);
     for other in [
