@@ -146,12 +146,21 @@ fn text(extra: &mut Object, key: &str) -> Box<str> {
 fn data_type(extra: &mut Object) -> Result<DataType, &'static str> {
     let name = extra.get(DATA_TYPE).and_then(Value::as_str).unwrap_or_default().to_string();
     match &*name {
-        "bool" => Ok(DataType::Bool { labels: None }),
+        "bool" => match extra.get(POSITION).and_then(|position| position.get("len")?.as_u64()) {
+            Some(0) => Err("position.len is too small"),
+            Some(_) | None => Ok(DataType::Bool { labels: None }),
+        },
         "enum" => {
             let Some(Value::Array(list)) = extra.shift_remove("enum") else {
                 return Err("an enum without items");
             };
-            items(&list).map(|items| DataType::Enum { items })
+            let items = items(&list)?;
+            let bits = usize::BITS - (items.len() - 1).leading_zeros();
+            let said = extra.get(POSITION).and_then(|position| position.get("len")?.as_u64());
+            match said {
+                Some(said) if said < u64::from(bits.max(1)) => Err("position.len is too small"),
+                Some(_) | None => Ok(DataType::Enum { items }),
+            }
         }
         "uint8" | "uint16" | "uint32" => {
             let spec = extra.get(UINT_SPEC).cloned().unwrap_or_else(|| json!({}));
@@ -277,8 +286,11 @@ fn write(property: &Property, attr: &Attr, (byte, bit): (usize, usize)) -> Value
     if let Size::Number(number) = attr.size {
         spec(&mut object, name, &number, property.extra.contains_key(ID));
     }
-    let said = object.get(POSITION).map(|position| position["len"] == len);
-    if said != Some(true) && (said.is_some() || !property.extra.contains_key(ID)) {
+    // The place stays as it was written, unless an edit made the value larger.
+    let (is_vendors, said) = (property.extra.contains_key(ID), object.get(POSITION));
+    let said_len = said.and_then(|position| position.get("len")?.as_u64());
+    let is_short = unit == "bit" && said_len.is_some_and(|said| said < u64::from(len));
+    if !is_vendors || is_short {
         let position = json!({"byte_offset": byte, "bit_offset": bit, "len": len, "unit": unit});
         object.insert(POSITION.into(), position);
     }
