@@ -2,6 +2,8 @@
 
 use roadstead_dialects::alibaba::app::{ControlError, ProvisionerError};
 use roadstead_dialects::tencent::app::DialogueError;
+use roadstead_wire::airlink::EncodeError;
+use roadstead_wire::ble::Failure;
 
 /// Every failure of this crate, each with a stable code.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +56,12 @@ pub enum AppError {
         /// Its words.
         words: String,
     },
+    /// The scheme cannot carry the credentials.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// The dialogue over Bluetooth failed.
+    #[error(transparent)]
+    Bluetooth(#[from] Failure),
     /// The platform says that the token cannot be used any longer.
     #[error("the platform refused the device's token: {code}")]
     Token {
@@ -80,6 +88,8 @@ impl AppError {
             Self::Refused(error) => error.code(),
             Self::Local(error) => error.code(),
             Self::LocalAnswer { .. } => "command.refused",
+            Self::Encode(error) => error.code(),
+            Self::Bluetooth(failure) => failure.code(),
             Self::Silent => "attempt.device_silent",
             Self::NotReported => "attempt.never_connected",
         }

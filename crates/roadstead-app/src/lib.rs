@@ -8,8 +8,10 @@
 //! - [`alibaba`]: the same for devices of that vendor, which speak CoAP: provisioning, discovery,
 //!   binding by a token of their own, control without the platform.
 //!
-//! Radio schemes and the change of Wi-Fi networks are the phone's operating system's business.
+//! Schemes through the air go over a simulated one ([`roadstead_dialects::air`]); real radios and the
+//! change of Wi-Fi networks are the phone's operating system's business.
 
+mod air;
 pub mod alibaba;
 pub mod api;
 mod dialogue;
@@ -21,6 +23,7 @@ mod provision;
 #[cfg(test)]
 mod tests;
 
+pub use air::Air;
 pub use dialogue::read_log;
 pub use error::AppError;
 pub use provision::{Event, Method, Options, Provisioned, provision};

@@ -4,7 +4,7 @@
 //! or say success without being bound (Tencent §5.3, §6.3). The device's words make it faster and
 //! give the reason when it fails.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use roadstead_core::attempt::Stage;
@@ -15,6 +15,7 @@ use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::AppError;
+use crate::air::Air;
 use crate::api::{BindToken, Client, TokenProgress};
 use crate::dialogue::Talk;
 use crate::journal::Journal;
@@ -24,6 +25,16 @@ use crate::journal::Journal;
 pub enum Method {
     /// The phone is in the device's own network and tells it the home network.
     SoftAp {
+        /// Home network.
+        ssid: String,
+        /// Its password; empty for an open one.
+        password: Secret,
+    },
+    /// The device hears the home network through the simulated air, and where the bearer carries
+    /// one the token; otherwise the token follows in the home network.
+    Air {
+        /// What is sent, and where the device's radio is.
+        air: Air,
         /// Home network.
         ssid: String,
         /// Its password; empty for an open one.
@@ -126,6 +137,7 @@ impl Method {
     fn name(&self) -> &'static str {
         match self {
             Self::SoftAp { .. } => "softap",
+            Self::Air { air, .. } => air.bearer.name(),
             Self::TokenOnly => "token_only",
         }
     }
@@ -134,7 +146,7 @@ impl Method {
         let token = Secret::from(token);
         match self {
             Self::SoftAp { ssid, password } => Task::SoftAp { ssid, password, token },
-            Self::TokenOnly => Task::TokenOnly { token },
+            Self::Air { .. } | Self::TokenOnly => Task::TokenOnly { token },
         }
     }
 }
@@ -154,13 +166,42 @@ impl Journey<'_> {
 
     async fn travel(&mut self, options: Options) -> Result<Provisioned, AppError> {
         let task = options.method.clone().task(&self.token.token);
+        let has_token = match &options.method {
+            Method::Air { air, ssid, password } => {
+                self.through_the_air(air, ssid, password, options.device.ip()).await?
+            }
+            Method::SoftAp { .. } | Method::TokenOnly => false,
+        };
         let mut talk = Talk::open(task, options.policy, options.device, options.progress).await?;
-        let mut known = talk.begin().await;
-        self.mark(Stage::CredentialsSent, None);
-        while !self.take(known)? {
-            known = talk.next().await;
+        // A device that has its token wants no dialogue; its progress may still be heard.
+        if !has_token {
+            let mut known = talk.begin().await;
+            if !matches!(options.method, Method::Air { .. }) {
+                self.mark(Stage::CredentialsSent, None);
+            }
+            while !self.take(known)? {
+                known = talk.next().await;
+            }
         }
         self.follow(&mut talk, options.poll_gap, options.poll_life).await
+    }
+
+    /// Sends network and token through the air; true when the device has both.
+    async fn through_the_air(
+        &mut self,
+        air: &Air,
+        ssid: &str,
+        password: &Secret,
+        device: IpAddr,
+    ) -> Result<bool, AppError> {
+        self.mark(Stage::CredentialsSent, Some(air.bearer.name().into()));
+        let sent = air.send(ssid, password, &self.token.token, device).await?;
+        if sent.is_acknowledged {
+            self.mark(Stage::CredentialsReceived, None);
+            self.mark(Stage::NetworkJoined, None);
+            self.is_found = true;
+        }
+        Ok(sent.has_token)
     }
 
     /// Takes what the dialogue knows; true when the platform must be asked from now on.

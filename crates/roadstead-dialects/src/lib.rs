@@ -13,6 +13,7 @@ extern crate alloc;
 #[cfg(any(test, feature = "schema"))]
 extern crate std;
 
+pub mod air;
 pub mod alibaba;
 mod archive;
 pub mod capability;

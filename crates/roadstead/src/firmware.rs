@@ -10,10 +10,12 @@ use roadstead_agent::app::{Application, Lamp};
 use roadstead_agent::hal::net::Options;
 use roadstead_agent::{AgentEvent, agent::Agent};
 use roadstead_core::Secret;
+use roadstead_dialects::air::{self, Bearer};
 use roadstead_dialects::alibaba::device as alibaba;
 use roadstead_dialects::device::{Machine, Tls};
 use roadstead_dialects::huawei::device as huawei;
 use roadstead_dialects::tencent::{comm, device as tencent};
+use roadstead_wire::airlink::Scheme;
 
 use crate::failure::{Failure, Result, chain};
 
@@ -114,6 +116,36 @@ pub(crate) enum Via {
     Token,
     /// It is in the network and nobody needs to own it.
     None,
+    /// Its radio overhears AirKiss.
+    Airkiss,
+    /// Its radio overhears ESPTouch v1.
+    Esptouch,
+    /// Its radio overhears ESPTouch v2.
+    Esptouch2,
+    /// Its radio overhears Realtek Simple Config.
+    Simpleconfig,
+    /// Over Bluetooth: BluFi with security.
+    Blufi,
+    /// Over Bluetooth: the subset of BluFi without security.
+    Combo,
+    /// Over Bluetooth: LLSync.
+    Llsync,
+}
+
+impl Via {
+    /// Returns how it goes through the simulated air, if it does.
+    pub(crate) fn bearer(self) -> Option<Bearer> {
+        Some(match self {
+            Self::Softap | Self::Token | Self::None => return None,
+            Self::Airkiss => Bearer::Sniffed(Scheme::AirKiss),
+            Self::Esptouch => Bearer::Sniffed(Scheme::EspTouch),
+            Self::Esptouch2 => Bearer::Sniffed(Scheme::EspTouch2),
+            Self::Simpleconfig => Bearer::Sniffed(Scheme::SimpleConfig),
+            Self::Blufi => Bearer::BluFi,
+            Self::Combo => Bearer::Combo,
+            Self::Llsync => Bearer::LlSync,
+        })
+    }
 }
 
 /// Timing of a virtual device.
@@ -156,6 +188,7 @@ impl Kind {
         flash: &Flash,
         lan: SocketAddr,
         folder: &Path,
+        air: Option<SocketAddr>,
         ca_file: Option<&Path>,
         observer: impl FnMut(AgentEvent) + Send + 'static,
     ) -> Result<Agent> {
@@ -163,6 +196,7 @@ impl Kind {
         let mut options = Options::new(lan, command_port, folder);
         options.hears_everybody = self.hears_everybody;
         options.ca_file = ca_file.map(Path::to_owned);
+        options.air = air.map(|_| radio(air, lan));
         let agent = Agent::new(machine, application, options)
             .map_err(|error| stopped(error.code(), &error))?;
         Ok(agent.with_observer(observer))
@@ -172,6 +206,16 @@ impl Kind {
 /// Turns the end of a virtual device into a failure.
 pub(crate) fn stopped(code: &str, error: &dyn std::error::Error) -> Failure {
     Failure::new(code, format!("The virtual device stopped: {}.", chain(error)))
+}
+
+/// Returns the address of a simulated radio: what `--air` says, the usual port, or that of a device
+/// at `lan`.
+pub(crate) fn radio(air: Option<SocketAddr>, lan: SocketAddr) -> SocketAddr {
+    let mut radio = air.unwrap_or(SocketAddr::new(lan.ip(), 0));
+    if radio.port() == 0 {
+        radio.set_port(air::PORT);
+    }
+    radio
 }
 
 /// Returns the address of a `--lan` argument: `IP` or `IP:PORT`.
@@ -237,10 +281,14 @@ fn alibaba_lamp(flash: &Flash, ip: IpAddr) -> Result<Firmware> {
             return Err(Failure::Usage(text.to_owned()));
         }
     };
-    config.start = match flash.via {
-        Via::Softap => alibaba::Start::SoftAp,
-        Via::Token => alibaba::Start::OnNetwork,
-        Via::None => alibaba::Start::Direct,
+    config.start = match (flash.via, flash.via.bearer()) {
+        (_, Some(_)) => {
+            let text = "devices of this dialect take `--via softap`, `token` or `none`";
+            return Err(Failure::Usage(text.to_owned()));
+        }
+        (Via::Softap, None) => alibaba::Start::SoftAp,
+        (Via::Token, None) => alibaba::Start::OnNetwork,
+        (_, None) => alibaba::Start::Direct,
     };
     if let IpAddr::V4(ip) = ip {
         config.ip = ip;
@@ -347,10 +395,11 @@ fn tencent_lamp(flash: &Flash, _: IpAddr) -> Result<Firmware> {
         TlsMode::Server => tencent::Proof::Sha1 { tls: true },
         TlsMode::Off => tencent::Proof::Sha1 { tls: false },
     };
-    config.start = match flash.via {
-        Via::Softap => tencent::Start::SoftAp { ssid: format!("tcloud_{}", flash.device) },
-        Via::Token => tencent::Start::OnNetwork { method: tencent::Method::Unknown },
-        Via::None => tencent::Start::Direct,
+    config.start = match (flash.via, flash.via.bearer()) {
+        (_, Some(bearer)) => tencent::Start::OverAir { bearer },
+        (Via::Softap, None) => tencent::Start::SoftAp { ssid: format!("tcloud_{}", flash.device) },
+        (Via::Token, None) => tencent::Start::OnNetwork { method: tencent::Method::Unknown },
+        (_, None) => tencent::Start::Direct,
     };
     config.model = Some(Arc::new(lamp.model().clone()));
     config.seed = flash.seed;

@@ -2,11 +2,14 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use core::fmt;
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 use bytes::Bytes;
 use roadstead_core::{Code, Secret};
+
+use crate::air::Bearer;
 
 /// Work for the radio.
 pub enum WifiAction {
@@ -30,6 +33,8 @@ pub enum WifiAction {
     },
     /// Leave the joined network.
     Leave,
+    /// Listen for credentials that come this way through the air, until told `None`.
+    Listen(Option<Bearer>),
 }
 
 /// What the radio says.
@@ -45,6 +50,25 @@ pub enum WifiEvent {
     JoinFailed(i32),
     /// The joined network is gone.
     Lost,
+    /// Something came through the air.
+    Heard(Heard),
+}
+
+/// What came through the air. Does not print secrets.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// A network to join, and its password.
+    pub network: Option<(String, Secret)>,
+    /// The bind token.
+    pub token: Option<Secret>,
+}
+
+impl fmt::Debug for Heard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ssid = self.network.as_ref().map(|(ssid, _)| ssid);
+        let has_token = self.token.is_some();
+        f.debug_struct("Heard").field("ssid", &ssid).field("token", &has_token).finish()
+    }
 }
 
 /// Work for the LAN.

@@ -31,8 +31,8 @@ use roadstead_core::{Code, Secret, Tick, Timestamp};
 
 pub use app::{Event, Node, Request, RequestKey, SubDeviceAction};
 pub use link::{
-    Datagram, Fault, FaultKind, HttpCall, HttpReply, Login, MqttAction, MqttEvent, Tls, UdpAction,
-    WifiAction, WifiEvent,
+    Datagram, Fault, FaultKind, Heard, HttpCall, HttpReply, Login, MqttAction, MqttEvent, Tls,
+    UdpAction, WifiAction, WifiEvent,
 };
 pub use random::Random;
 pub use setup::{Setup, TlsMode};

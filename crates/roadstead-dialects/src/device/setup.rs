@@ -30,7 +30,7 @@ pub struct Setup {
     pub vendor_https: bool,
     /// Protection of the log-in.
     pub tls: TlsMode,
-    /// How it comes by network and token: `softap`, `camera`, a radio scheme, or `direct` for a
+    /// How it comes by network and token: `softap`, `camera`, `token`, the name of a [`crate::air::Bearer`], or `direct` for a
     /// device that is in the network and needs no owner.
     pub via: Box<str>,
     /// Generation of the vendor's protocol; `None` for the dialect's usual one.

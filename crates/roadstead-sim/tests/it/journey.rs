@@ -11,8 +11,9 @@ use roadstead_agent::AgentEvent;
 use roadstead_agent::agent::{Agent, Handle};
 use roadstead_agent::app::Lamp;
 use roadstead_agent::hal::net;
-use roadstead_app::{Options, api, provision};
+use roadstead_app::{Air, Options, api, provision};
 use roadstead_core::Secret;
+use roadstead_dialects::air::{self, Bearer};
 use roadstead_dialects::device::{Setup, TlsMode};
 use roadstead_dialects::tencent;
 use serde_json::{Value, json};
@@ -214,4 +215,70 @@ async fn the_platform_restarts_and_the_device_comes_back() {
     assert_eq!(presence["online"], true, "{presence}");
     device.stop().await;
     platform.stop().await;
+}
+
+/// Network and token come through the simulated air, with losses; the device ends bound.
+async fn comes_through_the_air(via: &str, loss: f64) {
+    let platform = Platform::start().await;
+    platform.import(&[]).await;
+    let mut setup = setup(&platform, "LAMP", TlsMode::Off, "3.0");
+    setup.via = via.into();
+    let mut device = Device::start(setup);
+    device.stage("provisioning_started").await;
+    let ann = phone(&platform, "ann").await;
+    let bearer: Bearer = via.parse().expect("a bearer");
+    let radio = SocketAddr::new(device.lan.ip(), air::PORT);
+    let mut options = options(&device, true);
+    options.method = roadstead_app::Method::Air {
+        air: Air { bearer, radio, loss },
+        ssid: "Zuhause 5 \u{5ba2}".to_owned(),
+        password: Secret::from("home-password"),
+    };
+    // The device joins while the phone asks already.
+    options.policy.sends_max = 20;
+    let provisioned = provision(&ann, options, |_| {}).await.expect("bound");
+    assert_eq!(provisioned.device_id, format!("{PRODUCT}_LAMP"));
+    device.stage("credentials_received").await;
+    device.stage("network_joined").await;
+    device.stage("online").await;
+    let attempt = platform.api.get(&format!("/attempts/{}", provisioned.attempt_id)).await;
+    assert!(attempt.to_string().contains("success"), "{attempt:#}");
+    assert!(attempt.to_string().contains(via), "the method is told: {attempt:#}");
+    device.stop().await;
+    platform.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_airkiss_with_loss() {
+    comes_through_the_air("airkiss", 0.2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_esptouch() {
+    comes_through_the_air("esptouch", 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_esptouch2_with_the_token_in_its_message() {
+    comes_through_the_air("esptouch2", 0.05).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_simpleconfig_with_loss() {
+    comes_through_the_air("simpleconfig", 0.2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_blufi() {
+    comes_through_the_air("blufi", 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_the_combo_subset_of_blufi() {
+    comes_through_the_air("combo", 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_llsync() {
+    comes_through_the_air("llsync", 0.0).await;
 }

@@ -72,6 +72,9 @@ pub(crate) struct Run {
     /// Address at which phones reach it, `IP` or `IP:PORT`.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", value_parser = firmware::lan)]
     lan: SocketAddr,
+    /// Where its simulated radio hears, `IP` or `IP:PORT`; at `--lan` when missing.
+    #[arg(long, value_name = "ADDRESS", value_parser = firmware::lan)]
+    air: Option<SocketAddr>,
     /// Its flash: where it keeps secret, network and token.
     #[arg(long, value_name = "DIR", default_value = "roadstead-device")]
     data_dir: PathBuf,
@@ -124,10 +127,11 @@ impl Run {
         };
         let (sender, mut events) = mpsc::unbounded_channel();
         let ca_file = self.ca_file.as_deref();
-        let agent = kind.device(&flash, self.lan, &self.data_dir, ca_file, move |event| {
-            // The printing end lives as long as the device.
-            let _ = sender.send(event);
-        })?;
+        let agent =
+            kind.device(&flash, self.lan, &self.data_dir, self.air, ca_file, move |event| {
+                // The printing end lives as long as the device.
+                let _ = sender.send(event);
+            })?;
         let mut device = std::pin::pin!(agent.run(stop_signal()));
         loop {
             tokio::select! {

@@ -8,6 +8,7 @@ mod clock;
 mod files;
 mod http;
 mod mqtt;
+mod radio;
 mod tls;
 mod udp;
 
@@ -26,6 +27,8 @@ use tokio::task::JoinHandle;
 
 pub(crate) use clock::Clock;
 pub(crate) use files::Files;
+use radio::{Join, Radio};
+use roadstead_dialects::air;
 pub use tls::TlsError;
 use tls::Trust;
 use udp::Sockets;
@@ -52,6 +55,8 @@ pub struct Options {
     pub broadcast: Option<Ipv4Addr>,
     /// Hears what is sent to everybody at its ports.
     pub hears_everybody: bool,
+    /// Where its simulated radio hears ([`air`]); `None` for the usual port of `lan`.
+    pub air: Option<SocketAddr>,
     /// One file per stored value.
     pub data_dir: PathBuf,
     /// Authorities trusted for server certificates, PEM; `None` for the system's.
@@ -69,10 +74,15 @@ impl Options {
             command_port,
             broadcast: None,
             hears_everybody: false,
+            air: None,
             data_dir,
             ca_file: None,
             network: None,
         }
+    }
+
+    fn air_address(&self) -> SocketAddr {
+        self.air.unwrap_or(SocketAddr::new(self.lan.ip(), air::PORT))
     }
 
     fn broadcast_address(&self) -> Ipv4Addr {
@@ -120,6 +130,7 @@ pub(crate) struct Hardware {
     options: Options,
     files: Files,
     sockets: Sockets,
+    radio: Radio,
     trust: Trust,
     inbox: mpsc::Sender<Inbound>,
     /// Counts connections; results of former ones are dropped.
@@ -135,10 +146,12 @@ impl Hardware {
         let files = Files::open(&options.data_dir)?;
         let trust = Trust::load(options.ca_file.as_deref())?;
         let sockets = Sockets::new(inbox.clone());
+        let radio = Radio::new(inbox.clone());
         let hardware = Self {
             options,
             files,
             sockets,
+            radio,
             trust,
             inbox,
             connection: 0,
@@ -211,8 +224,17 @@ impl Wifi for Hardware {
         let event = match action {
             WifiAction::StartAp { .. } => WifiEvent::ApStarted,
             WifiAction::StopAp | WifiAction::Leave => return,
+            WifiAction::Listen(None) => return self.radio.stop(),
+            WifiAction::Listen(Some(bearer)) => {
+                let at = self.options.air_address();
+                let broadcast = self.options.broadcast_address();
+                let Err(error) = self.radio.listen(bearer, at, broadcast) else { return };
+                tracing::warn!(%at, %error, "the simulated radio has no port");
+                WifiEvent::ApFailed(error.raw_os_error().unwrap_or(-1))
+            }
             WifiAction::Join { ssid, password } => {
                 let fits = self.options.network.as_ref().is_none_or(|n| *n == (ssid, password));
+                self.radio.joined(if fits { Join::Done(self.lan_ip()) } else { Join::Failed });
                 if fits {
                     WifiEvent::Joined(self.lan_ip())
                 } else {

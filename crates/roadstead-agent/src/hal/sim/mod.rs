@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use roadstead_core::{Secret, Tick, Timestamp};
 use roadstead_dialects::device::{
-    Datagram, Fault, HttpCall, HttpReply, Input, MqttAction, MqttEvent, Random, UdpAction,
+    Datagram, Fault, Heard, HttpCall, HttpReply, Input, MqttAction, MqttEvent, Random, UdpAction,
     WifiAction, WifiEvent,
 };
 
@@ -172,6 +172,12 @@ impl World {
         Ok(())
     }
 
+    /// Lets something come to a device through the air.
+    pub fn hear(&mut self, device: usize, heard: Heard) {
+        let input = Input::Wifi(WifiEvent::Heard(heard));
+        self.later(TRAVEL_MS, Arrival::Input { device, input });
+    }
+
     /// Returns what a device has told its observer.
     pub fn events(&self, device: usize) -> &[AgentEvent] {
         self.stations.get(device).map_or(&[], |station| &station.events)
@@ -289,6 +295,8 @@ impl World {
                 station.network = None;
                 return;
             }
+            // Its credentials come by `World::hear`.
+            WifiAction::Listen(_) => return,
             WifiAction::Join { ssid, password } => {
                 let fits = |(name, key): &(String, String)| {
                     *name == ssid && password.matches(key.as_bytes())

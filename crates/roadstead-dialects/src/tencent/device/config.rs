@@ -7,6 +7,9 @@ use alloc::sync::Arc;
 
 use roadstead_core::product::Model;
 use roadstead_core::{Map, Secret, Value};
+use roadstead_wire::airlink::Scheme;
+
+use crate::air::Bearer;
 
 /// One device's firmware image.
 #[derive(Clone)]
@@ -107,11 +110,16 @@ pub enum Start {
         /// Name of the access point.
         ssid: String,
     },
-    /// It is in the network already (airkiss, smartconfig, simpleconfig, cable) and waits for
-    /// `cmdType` 0.
+    /// It is in the network already (by cable, or its radio came by it) and waits for `cmdType` 0.
     OnNetwork {
         /// What `pairTime` calls the method.
         method: Method,
+    },
+    /// Its radio waits for the network, and where the bearer carries one for the token; otherwise
+    /// it waits for `cmdType` 0 once it is in the network.
+    OverAir {
+        /// How they come.
+        bearer: Bearer,
     },
     /// Its camera waits for a QR code.
     Camera,
@@ -133,6 +141,18 @@ pub enum Method {
 }
 
 impl Method {
+    /// Returns the method of a bearer. What `pairTime` calls Bluetooth is not published.
+    fn of(bearer: Bearer) -> Self {
+        match bearer {
+            Bearer::Sniffed(Scheme::AirKiss) => Self::AirKiss,
+            Bearer::Sniffed(Scheme::EspTouch | Scheme::EspTouch2 | Scheme::SmartConfig) => {
+                Self::SmartConfig
+            }
+            Bearer::Sniffed(Scheme::SimpleConfig) => Self::SimpleConfig,
+            Bearer::BluFi | Bearer::Combo | Bearer::LlSync => Self::Unknown,
+        }
+    }
+
     /// Returns the wire name.
     pub fn name(self) -> &'static str {
         match self {
@@ -150,6 +170,7 @@ impl Start {
         match self {
             Self::SoftAp { .. } => "SoftAP",
             Self::OnNetwork { method } => method.name(),
+            Self::OverAir { bearer } => Method::of(*bearer).name(),
             Self::Camera | Self::Direct => Method::Unknown.name(),
         }
     }

@@ -2,9 +2,12 @@
 
 use alloc::format;
 
+use roadstead_wire::airlink::Scheme;
+
 use super::Device;
 use super::config::{Config, Method, Proof, Start, Variant};
 use super::policy::Policy;
+use crate::air::Bearer;
 use crate::device::{Setup, TlsMode};
 use crate::{Dialect as _, Problem, SecretKind};
 
@@ -53,14 +56,19 @@ pub fn build(setup: &Setup) -> Result<Device, Problem> {
         "softap" => config.start,
         "camera" => Start::Camera,
         "direct" => Start::Direct,
-        "airkiss" => Start::OnNetwork { method: Method::AirKiss },
-        "esptouch" => Start::OnNetwork { method: Method::SmartConfig },
-        "simpleconfig" => Start::OnNetwork { method: Method::SimpleConfig },
         "token" => Start::OnNetwork { method: Method::Unknown },
-        other => {
-            let known = "softap, camera, airkiss, esptouch, simpleconfig, token or direct";
-            return Err(Problem::new("import.bad_row", format!("`{other}` is none of {known}")));
-        }
+        other => match other.parse() {
+            // Its key is a secret of another vendor's products.
+            Ok(Bearer::Sniffed(Scheme::SmartConfig)) | Err(_) => {
+                let known = "softap, camera, token, direct, airkiss, esptouch, esptouch2, \
+                             simpleconfig, blufi, combo or llsync";
+                return Err(Problem::new(
+                    "import.bad_row",
+                    format!("`{other}` is none of {known}"),
+                ));
+            }
+            Ok(bearer) => Start::OverAir { bearer },
+        },
     };
     let policy = match setup.protocol.as_deref() {
         None | Some("2.0") => Policy::v2(),
@@ -84,7 +92,9 @@ mod tests {
         assert!(fails(&setup).contains("product secret"));
         setup.secret = Some("MLvMHde65nKPk0Lx+ZThaA==".into());
         assert!(build(&setup).is_ok());
-        for (via, fits) in [("softap", true), ("direct", true), ("esptouch", true), ("x", false)] {
+        for (via, fits) in
+            [("softap", true), ("direct", true), ("esptouch", true), ("smartconfig", false)]
+        {
             setup.via = via.into();
             assert_eq!(build(&setup).is_ok(), fits, "{via}");
         }

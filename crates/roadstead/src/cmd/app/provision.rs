@@ -5,10 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use roadstead_app::{Event, Method, Options, alibaba, provision};
+use roadstead_app::{Air, Event, Method, Options, alibaba, provision};
 use roadstead_core::attempt::Stage;
 use roadstead_core::{Secret, Timestamp};
+use roadstead_dialects::air::Bearer;
 use roadstead_dialects::tencent::comm::{COMMAND_PORT, PROGRESS_PORT};
+use roadstead_wire::airlink::Scheme;
 use serde_json::json;
 
 use super::lan::{places, with_port};
@@ -32,8 +34,8 @@ pub(crate) struct Provision {
     /// the default. With `--via lan` everybody is asked without it.
     #[arg(long, value_name = "ADDRESS", value_parser = firmware::lan)]
     lan: Option<SocketAddr>,
-    /// Name of the home network, for `softap`.
-    #[arg(long, required_if_eq("via", "softap"))]
+    /// Name of the home network; only `token` and `lan` go without.
+    #[arg(long, required_if_eq_any(NEED_NETWORK))]
     ssid: Option<String>,
     /// Password of the home network; an open network when missing.
     #[arg(long)]
@@ -54,6 +56,12 @@ pub(crate) struct Provision {
     /// Seconds until the phone gives up.
     #[arg(long, value_name = "SECONDS", default_value_t = 200)]
     wait: u64,
+    /// The simulated radio of the device, `IP` or `IP:PORT`; at `--lan` when missing.
+    #[arg(long, value_name = "ADDRESS", value_parser = firmware::lan)]
+    air: Option<SocketAddr>,
+    /// Part of the frames that the device's simulated radio loses, in percent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u8).range(..=90))]
+    loss: u8,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -67,7 +75,33 @@ pub(crate) enum Via {
     Token,
     /// Both are in the home network, and the device makes the token (Alibaba).
     Lan,
+    /// AirKiss, over the simulated air.
+    Airkiss,
+    /// ESPTouch v1, over the simulated air.
+    Esptouch,
+    /// ESPTouch v2, over the simulated air; the token travels along.
+    Esptouch2,
+    /// Realtek Simple Config, over the simulated air.
+    Simpleconfig,
+    /// BluFi with security, over simulated Bluetooth.
+    Blufi,
+    /// The subset of BluFi without security, over simulated Bluetooth.
+    Combo,
+    /// LLSync, over simulated Bluetooth.
+    Llsync,
 }
+
+/// Ways that need the home network's name.
+const NEED_NETWORK: [(&str, &str); 8] = [
+    ("via", "softap"),
+    ("via", "airkiss"),
+    ("via", "esptouch"),
+    ("via", "esptouch2"),
+    ("via", "simpleconfig"),
+    ("via", "blufi"),
+    ("via", "combo"),
+    ("via", "llsync"),
+];
 
 /// Address of most devices in their own network.
 const AP_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 1);
@@ -85,6 +119,10 @@ impl Provision {
             let text = "`--via lan` is for devices that make their own tokens: `--dialect alibaba`";
             return Err(Failure::Usage(text.to_owned()));
         }
+        if self.dialect == ALIBABA && !matches!(self.via, Via::Softap | Via::Token | Via::Lan) {
+            let text = "devices of this dialect take `--via softap`, `token` or `lan`";
+            return Err(Failure::Usage(text.to_owned()));
+        }
         let start = Clock::now().0;
         let mut told = Ok(());
         let mut hear = |event: Event| {
@@ -99,7 +137,7 @@ impl Provision {
                     let lan = self.search();
                     alibaba::bind(&phone, &lan, |found| hear(found_event(found))).await
                 }
-                (false, _) => provision(&phone, self.options(), &mut hear).await,
+                (_, _) => provision(&phone, self.options(), &mut hear).await,
             };
             result.map_err(|error| failed(&error))
         });
@@ -146,15 +184,24 @@ impl Provision {
     }
 
     fn options(&self) -> Options {
+        let ssid = self.ssid.clone().unwrap_or_default();
+        let password = self.password.as_ref();
+        let password = password.map_or_else(|| Secret::from(""), |password| password.0.clone());
+        let over_air = |bearer| {
+            let radio = firmware::radio(self.air, self.address());
+            let air = Air { bearer, radio, loss: f64::from(self.loss) / 100.0 };
+            Method::Air { air, ssid: ssid.clone(), password: password.clone() }
+        };
         let method = match self.via {
-            Via::Softap => Method::SoftAp {
-                ssid: self.ssid.clone().unwrap_or_default(),
-                password: self
-                    .password
-                    .as_ref()
-                    .map_or_else(|| Secret::from(""), |password| password.0.clone()),
-            },
+            Via::Softap => Method::SoftAp { ssid, password },
             Via::Token | Via::Lan => Method::TokenOnly,
+            Via::Airkiss => over_air(Bearer::Sniffed(Scheme::AirKiss)),
+            Via::Esptouch => over_air(Bearer::Sniffed(Scheme::EspTouch)),
+            Via::Esptouch2 => over_air(Bearer::Sniffed(Scheme::EspTouch2)),
+            Via::Simpleconfig => over_air(Bearer::Sniffed(Scheme::SimpleConfig)),
+            Via::Blufi => over_air(Bearer::BluFi),
+            Via::Combo => over_air(Bearer::Combo),
+            Via::Llsync => over_air(Bearer::LlSync),
         };
         let mut device = self.address();
         if device.port() == 0 {

@@ -85,8 +85,9 @@ pub(super) fn device(
     }
     let (kind, way) = (firmware::find(cast.dialect)?, cast.way);
     let ca_file = Some(&*platform.ca_file);
-    let agent =
-        kind.device(&flash, lan, &flash_folder, ca_file, move |event| tell(&teller, way, &event))?;
+    let agent = kind.device(&flash, lan, &flash_folder, None, ca_file, move |event| {
+        tell(&teller, way, &event)
+    })?;
     let handle = agent.handle();
     let task = tokio::spawn(async move {
         let stopped = async move {

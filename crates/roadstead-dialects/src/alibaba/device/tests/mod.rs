@@ -359,6 +359,7 @@ impl World {
                 self.network = None;
                 return;
             }
+            WifiAction::Listen(_) => return,
             WifiAction::Join { ssid, password } => {
                 let home = ssid == HOME && password.matches(HOME_KEY.as_bytes()) && self.joinable;
                 let setup = ssid == "aha" || ssid == "adha";

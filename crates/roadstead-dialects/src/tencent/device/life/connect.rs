@@ -194,6 +194,7 @@ impl Life {
             Phase::Off
             | Phase::Listening(_)
             | Phase::Camera
+            | Phase::Radio
             | Phase::LogService(_)
             | Phase::Joining { .. }
             | Phase::Registering { .. }

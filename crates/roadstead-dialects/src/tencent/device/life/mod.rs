@@ -36,6 +36,8 @@ enum Phase {
     Listening(Listener),
     /// Waiting for a QR code.
     Camera,
+    /// Waiting for credentials through the air.
+    Radio,
     /// Serving its log after a failure.
     LogService(Listener),
     /// Joining the network.
@@ -123,7 +125,7 @@ impl Life {
     /// Chooses the first phase from what is stored.
     fn begin(&mut self, cx: &mut Context<'_>) {
         let needs_radio = match cx.memory.config.start {
-            Start::SoftAp { .. } | Start::Camera => true,
+            Start::SoftAp { .. } | Start::Camera | Start::OverAir { .. } => true,
             Start::OnNetwork { .. } => false,
             Start::Direct => return self.connect_or_register(cx),
         };
@@ -170,6 +172,7 @@ impl Life {
             },
             Phase::Off
             | Phase::Camera
+            | Phase::Radio
             | Phase::Joining { .. }
             | Phase::Registering { .. }
             | Phase::Connecting { .. }
@@ -180,7 +183,7 @@ impl Life {
     /// Returns when to wake up, and why.
     pub(super) fn deadline(&self) -> Option<(Tick, &'static str)> {
         let phase = match &self.phase {
-            Phase::Off | Phase::Camera => None,
+            Phase::Off | Phase::Camera | Phase::Radio => None,
             Phase::Listening(listener) | Phase::LogService(listener) => Some(listener.deadline()),
             Phase::Joining { due } => Some((*due, "joining the network")),
             Phase::Registering { due, .. } => Some((*due, "answer of the registration")),
@@ -202,7 +205,10 @@ impl Life {
                 announce(listener, *address, self.network.as_ref(), cx);
             }
             (WifiEvent::JoinFailed(code), Phase::Joining { .. }) => self.join_failed(*code, cx),
-            (WifiEvent::ApFailed(code), Phase::Listening(_)) => self.ap_failed(*code, cx),
+            (WifiEvent::ApFailed(code), Phase::Listening(_) | Phase::Radio) => {
+                self.ap_failed(*code, cx);
+            }
+            (WifiEvent::Heard(heard), _) => self.heard(heard.clone(), cx),
             (
                 WifiEvent::Lost,
                 Phase::Registering { .. }
@@ -232,6 +238,7 @@ impl Life {
             Phase::Off
             | Phase::Listening(_)
             | Phase::Camera
+            | Phase::Radio
             | Phase::Joining { .. }
             | Phase::Registering { .. }
             | Phase::Connecting { .. }

@@ -13,7 +13,7 @@ use super::super::context::Context;
 use super::super::listener::{Listener, Taken};
 use super::super::{Start, store};
 use super::{Attempt, Life, Next, Phase};
-use crate::device::{MqttAction, Output, WifiAction};
+use crate::device::{Heard, MqttAction, Output, WifiAction};
 
 /// The access point of the log service, as the vendor's app expects it (Tencent §5.1).
 const LOG_AP: (&str, &str, u8) = ("ESP-LOG-QUERY", "86013388", 6);
@@ -36,6 +36,10 @@ impl Life {
                 self.phase = Phase::Listening(Listener::commands(cx));
             }
             Start::OnNetwork { .. } => self.phase = Phase::Listening(Listener::commands(cx)),
+            Start::OverAir { bearer } => {
+                cx.out.push(Output::Wifi(WifiAction::Listen(Some(bearer))));
+                self.phase = Phase::Radio;
+            }
             Start::Camera => self.phase = Phase::Camera,
             Start::Direct => return self.connect_or_register(cx),
         }
@@ -77,9 +81,60 @@ impl Life {
         }
     }
 
-    fn take_network(&mut self, ssid: &str, password: Secret, token: Secret, cx: &mut Context<'_>) {
+    /// Network, token or both came through the air. A phone whose password was wrong may send
+    /// another one while the device rests.
+    pub(super) fn heard(&mut self, heard: Heard, cx: &mut Context<'_>) {
+        let Heard { network, token } = heard;
+        let waits = matches!(
+            self.phase,
+            Phase::Radio | Phase::Pausing { next: Next::Provision, .. } | Phase::Joining { .. }
+        );
+        match (network, token) {
+            (Some((ssid, password)), token)
+                if waits && self.attempt.is_none() && !self.is_bound =>
+            {
+                cx.stage(Stage::CredentialsReceived, None);
+                self.keep_network(&ssid, password, cx);
+                if let Some(token) = token {
+                    self.take_token(token, cx);
+                }
+                self.join(cx);
+            }
+            (None, Some(token)) if self.attempt.is_none() => match &self.phase {
+                Phase::Joining { .. } => self.take_token(token, cx),
+                Phase::Listening(listener) => {
+                    listener.close(cx);
+                    self.take_token(token, cx);
+                    self.connect_or_register(cx);
+                }
+                Phase::Off
+                | Phase::Camera
+                | Phase::Radio
+                | Phase::LogService(_)
+                | Phase::Registering { .. }
+                | Phase::Connecting { .. }
+                | Phase::Binding(_)
+                | Phase::Online(_)
+                | Phase::Pausing { .. } => {}
+            },
+            // It has what it needs.
+            (_, _) => {}
+        }
+    }
+
+    /// Whether the device came by its network through the air and has no token yet.
+    fn lacks_token(&self, cx: &Context<'_>) -> bool {
+        let over_air = matches!(cx.memory.config.start, Start::OverAir { .. });
+        over_air && self.attempt.is_none() && !self.is_bound
+    }
+
+    fn keep_network(&mut self, ssid: &str, password: Secret, cx: &mut Context<'_>) {
         cx.out.push(store::set(store::WIFI, Some(store::wifi(ssid, &password))));
         self.network = Some((ssid.into(), password));
+    }
+
+    fn take_network(&mut self, ssid: &str, password: Secret, token: Secret, cx: &mut Context<'_>) {
+        self.keep_network(ssid, password, cx);
         self.take_token(token, cx);
         self.join(cx);
     }
@@ -119,6 +174,10 @@ impl Life {
         if let Some(attempt) = &mut self.attempt {
             attempt.times.joined = cx.now.as_millis();
             cx.stage(Stage::NetworkJoined, Some(format!("{address}")));
+        } else if self.lacks_token(cx) {
+            cx.stage(Stage::NetworkJoined, Some(format!("{address}")));
+            self.phase = Phase::Listening(Listener::commands(cx));
+            return;
         }
         self.connect_or_register(cx);
     }
@@ -126,7 +185,7 @@ impl Life {
     /// The network was not joined. A device with an owner tries for ever.
     pub(super) fn join_failed(&mut self, code: i32, cx: &mut Context<'_>) {
         let detail = format!("the radio driver said {code}");
-        if self.attempt.is_none() {
+        if self.attempt.is_none() && !self.lacks_token(cx) {
             cx.failed("attempt.network_not_joined", detail);
             let due = cx.now + cx.policy().backoff_rest;
             self.phase = Phase::Pausing { due, next: Next::Join };
@@ -134,7 +193,9 @@ impl Life {
         }
         let id = match cx.memory.config.start {
             Start::SoftAp { .. } => id::AP_STA,
-            Start::OnNetwork { .. } | Start::Camera | Start::Direct => id::WIFI_CONNECT,
+            Start::OnNetwork { .. } | Start::OverAir { .. } | Start::Camera | Start::Direct => {
+                id::WIFI_CONNECT
+            }
         };
         cx.record(Record { id, sub: code });
         self.fail("attempt.network_not_joined", &detail, cx);
@@ -157,6 +218,7 @@ impl Life {
             Phase::Off
             | Phase::Listening(_)
             | Phase::Camera
+            | Phase::Radio
             | Phase::LogService(_)
             | Phase::Registering { .. }
             | Phase::Connecting { .. }
@@ -202,6 +264,7 @@ impl Life {
                 listener.close(cx);
                 cx.out.push(Output::Wifi(WifiAction::StopAp));
             }
+            Phase::Radio => cx.out.push(Output::Wifi(WifiAction::Listen(None))),
             Phase::Off
             | Phase::Camera
             | Phase::Joining { .. }

@@ -215,7 +215,7 @@ impl Bench {
                 };
                 self.after(20, Due::ToDevice(Input::Wifi(event)));
             }
-            Output::Wifi(WifiAction::StopAp | WifiAction::Leave) => {}
+            Output::Wifi(WifiAction::StopAp | WifiAction::Leave | WifiAction::Listen(_)) => {}
             Output::Udp(UdpAction::Send { bytes, .. }) => {
                 self.say(format!("udp {}", plain(&bytes)));
                 if !self.is_lost() && !self.phone_is_home {

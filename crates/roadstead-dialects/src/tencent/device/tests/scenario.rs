@@ -132,6 +132,67 @@ fn the_token_alone_is_enough_on_the_network() {
     assert_eq!(replies, [501, 1501, 2501]);
 }
 
+/// What came through the air.
+fn heard(network: Option<&str>, token: Option<&str>) -> Due {
+    let network = network.map(|ssid| (ssid.into(), "home-password".into()));
+    let heard = crate::device::Heard { network, token: token.map(Into::into) };
+    Due::ToDevice(Input::Wifi(WifiEvent::Heard(heard)))
+}
+
+fn over_air(scheme: &str) -> Config {
+    let mut config = soft_ap();
+    config.start = Start::OverAir { bearer: scheme.parse().expect("a bearer") };
+    config
+}
+
+#[test]
+fn the_network_comes_through_the_air_and_the_token_after_it() {
+    let mut bench = Bench::new(over_air("airkiss"), Policy::v3());
+    bench.after(500, heard(Some("home"), None));
+    bench.phone(2000, app::Task::TokenOnly { token: TOKEN.into() });
+    bench.run(20_000);
+    assert!(bench.stages.contains(&Stage::Bound), "{:?}", bench.failures);
+    assert_eq!(bench.said(r#""type":"AirKiss""#).len(), 1);
+    let stage = |stage| bench.stages.iter().position(|known| *known == stage);
+    assert!(stage(Stage::NetworkJoined) < stage(Stage::DeviceReplied));
+    let mut bench = Bench::restarted(over_air("airkiss"), Policy::v3(), bench.store);
+    bench.run(20_000);
+    assert!(bench.events.contains(&Event::Online), "it keeps network and owner");
+}
+
+#[test]
+fn the_token_may_come_through_the_air_with_the_network_or_at_any_time_after_it() {
+    for token_ms in [500, 505, 1500] {
+        let mut bench = Bench::new(over_air("llsync"), Policy::v3());
+        match token_ms {
+            500 => bench.after(500, heard(Some("home"), Some(TOKEN))),
+            later => {
+                bench.after(500, heard(Some("home"), None));
+                bench.after(later, heard(None, Some(TOKEN)));
+            }
+        }
+        bench.run(20_000);
+        assert!(bench.stages.contains(&Stage::Bound), "{token_ms}: {:?}", bench.failures);
+        // What comes later is not heard: the device has an owner.
+        bench.after(1, heard(Some("elsewhere"), Some(TOKEN)));
+        bench.run(5000);
+        assert_eq!(bench.stages.iter().filter(|stage| **stage == Stage::Bound).count(), 1);
+    }
+}
+
+#[test]
+fn a_network_that_cannot_be_joined_is_told_and_another_one_heard() {
+    let mut bench = Bench::new(over_air("esptouch"), Policy::v3());
+    bench.join = Err(2);
+    bench.after(500, heard(Some("home"), None));
+    bench.run(60_000);
+    assert_eq!(bench.failures, ["attempt.network_not_joined"]);
+    bench.join = Ok(());
+    bench.after(500, heard(Some("home"), Some(TOKEN)));
+    bench.run(20_000);
+    assert!(bench.stages.contains(&Stage::Bound), "{:?}", bench.failures);
+}
+
 #[test]
 fn a_silent_cloud_fails_a_strict_device_and_a_refusal_leaves_its_code() {
     for (verdict, code, published) in [
