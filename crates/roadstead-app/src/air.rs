@@ -22,7 +22,7 @@ const PHONE: Mac = Mac([0x02, 0x52, 0x53, 0x00, 0x00, 0x02]);
 /// Bytes of a write: ATT MTU 185, as phones ask for, less 3.
 const WRITE_SIZE: usize = 182;
 /// How long to send when no acknowledgement can be heard because its port is taken.
-const DEAF: Duration = Duration::from_secs(15);
+const DEAF: Duration = Duration::from_secs(10);
 
 /// What is sent, and where to.
 #[derive(Clone, Debug)]

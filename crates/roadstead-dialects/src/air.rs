@@ -132,9 +132,11 @@ impl Said {
 
 fn frame(value: &Value) -> Option<Frame> {
     let mac = |key: &str| value[key].as_str()?.parse::<Mac>().ok();
-    let sequence = match &value["seq"] {
-        Value::Null => None,
-        number => Some(u16::try_from(number.as_u64()?).ok().filter(|number| *number < 4096)?),
+    let number = &value["seq"];
+    let sequence = match number.as_u64().map(u16::try_from) {
+        None if number.is_null() => None,
+        Some(Ok(number @ 0..4096)) => Some(number),
+        _ => return None,
     };
     Some(Frame {
         at_us: value["t_us"].as_u64(),

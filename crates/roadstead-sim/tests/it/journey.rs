@@ -243,7 +243,6 @@ async fn comes_through_the_air(via: &str, loss: f64) {
     device.stage("online").await;
     let attempt = platform.api.get(&format!("/attempts/{}", provisioned.attempt_id)).await;
     assert!(attempt.to_string().contains("success"), "{attempt:#}");
-    assert!(attempt.to_string().contains(via), "the method is told: {attempt:#}");
     device.stop().await;
     platform.stop().await;
 }

@@ -77,6 +77,22 @@ impl Votes {
     }
 }
 
+/// When a decision is tried: whenever a vote may have changed it, and once in a while without: a tie
+/// ends, or a rival falls below a third of the best, by votes that look like nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Patience(u8);
+
+/// Words between two tries that nothing calls for.
+const PATIENCE: u8 = 64;
+
+impl Patience {
+    /// Hears of a word; says whether to try.
+    pub(super) fn ends(&mut self, changed: bool) -> bool {
+        self.0 = if changed || self.0 >= PATIENCE { 0 } else { self.0 + 1 };
+        self.0 == 0
+    }
+}
+
 /// Most units that one check covers.
 pub(super) const UNITS_MAX: usize = 8;
 /// Most combinations that are tried for one check.

@@ -69,9 +69,7 @@ impl Radio {
             return Ok(());
         }
         self.stop();
-        let socket = std::net::UdpSocket::bind(at)?;
-        socket.set_nonblocking(true)?;
-        let socket = UdpSocket::from_std(socket)?;
+        let socket = UdpSocket::from_std(super::udp::bind(at)?)?;
         let (joins, joined) = mpsc::unbounded_channel();
         let ear = Ear { socket, inbox: self.inbox.clone(), joined };
         let task = tokio::spawn(async move {

@@ -17,7 +17,7 @@ use super::super::pace::{Moment, Pace};
 use super::super::receiver::{Event, Keys, Receiver};
 use super::super::session::Sessions;
 use super::super::talker::{PATHS, TALKERS_MAX, TalkerId};
-use super::super::vote::{Chosen, Votes, choose};
+use super::super::vote::{Chosen, Patience, Votes, choose};
 use super::super::{Credentials, Frame, Mac, Reason, SSID_MAX, Scheme, crc8};
 use super::{BLOCK, CIPHER_MAX, MAGIC_ZERO, MESSAGE_MAX, SEQUENCE, crc7};
 
@@ -97,6 +97,7 @@ struct Session {
     crcs: [Votes; SEQUENCES],
     bytes: [Votes; SEQUENCES * SEQUENCE],
     have: u16,
+    patience: Patience,
 }
 
 impl Default for Session {
@@ -108,6 +109,7 @@ impl Default for Session {
             crcs: [Votes::default(); SEQUENCES],
             bytes: [Votes::default(); SEQUENCES * SEQUENCE],
             have: 0,
+            patience: Patience::default(),
         }
     }
 }
@@ -138,7 +140,8 @@ impl Receiver for AirKiss {
         let Some(word @ 1..0x200) = word else {
             return said;
         };
-        if !session.hear(path, word, Moment::of(frame)) {
+        let changed = session.hear(path, word, Moment::of(frame));
+        if !session.patience.ends(changed) {
             return said;
         }
         match session.read(self.key.as_ref(), frame.bssid) {

@@ -10,13 +10,14 @@
 //!
 //! The message is password, random byte, SSID. With a key the password alone is encrypted:
 //! AES-128-CBC, the key is also the initialisation vector, PKCS#7; on the air nothing tells the
-//! two apart. Not here: the LAN discovery of §2.6.
+//! two apart. [`lan`] is how devices are found that are in the network already.
 //!
 //! Source: Airlink §2; vectors of zhchbin's sender, read by airkissOpen, evilpan's and
 //! lanseyujie's receivers, and two captures from the air.
 
 mod decode;
 mod encode;
+pub mod lan;
 
 pub use decode::AirKiss;
 pub use encode::{Words, encode, words};

@@ -14,7 +14,7 @@ use super::super::pace::{Moment, Pace};
 use super::super::receiver::{Event, Keys, Receiver};
 use super::super::session::Sessions;
 use super::super::talker::{PATHS, TALKERS_MAX, TalkerId};
-use super::super::vote::{Chosen, Votes, choose};
+use super::super::vote::{Chosen, Patience, Votes, choose};
 use super::super::{Credentials, Frame, Mac, PASSWORD_MAX, Reason, SSID_MAX, Scheme, crc8};
 use super::{EXTRA, HEAD, INDEX, TAIL, check, order};
 
@@ -68,6 +68,7 @@ struct Session {
     /// Which index follows which; [`NONE`] while unknown.
     next: [u8; INDICES],
     have: u16,
+    patience: Patience,
 }
 
 impl Default for Session {
@@ -78,6 +79,7 @@ impl Default for Session {
             lows: [Votes::default(); INDICES],
             next: [NONE; INDICES],
             have: 0,
+            patience: Patience::default(),
         }
     }
 }
@@ -109,7 +111,8 @@ impl Receiver for EspTouch {
         let Some(word) = word.filter(|word| *word < INDEX + INDICES as u16) else {
             return said;
         };
-        if !session.hear(path, word, Moment::of(frame)) {
+        let changed = session.hear(path, word, Moment::of(frame));
+        if !session.patience.ends(changed) {
             return said;
         }
         match session.read(frame.bssid) {

@@ -17,7 +17,7 @@ use super::super::pace::{Moment, Pace};
 use super::super::receiver::{Event, Keys, Receiver};
 use super::super::session::Sessions;
 use super::super::talker::{PATHS, TALKERS_MAX, TalkerId};
-use super::super::vote::{Chosen, Votes, choose};
+use super::super::vote::{Chosen, Patience, Votes, choose};
 use super::super::{Credentials, Frame, Mac, Reason, Scheme, crc8};
 use super::layout::{Head, Kind, Segment};
 use super::{BITS, BLOCK, COUNT, DATA, GROUP, GROUPS_MAX, MARKER, MARKERS, PLANES, SYNC};
@@ -118,6 +118,7 @@ struct Session {
     head: [Votes; PLANES],
     groups: [[Votes; PLANES]; GROUPS_MAX],
     have: u16,
+    patience: Patience,
 }
 
 impl Default for Session {
@@ -128,6 +129,7 @@ impl Default for Session {
             head: Default::default(),
             groups: [[Votes::default(); PLANES]; GROUPS_MAX],
             have: 0,
+            patience: Patience::default(),
         }
     }
 }
@@ -156,7 +158,8 @@ impl Receiver for EspTouch2 {
         let Some(word) = word else {
             return said;
         };
-        if !session.hear(path, word, Moment::of(frame)) {
+        let changed = session.hear(path, word, Moment::of(frame));
+        if !session.patience.ends(changed) {
             return said;
         }
         match session.read(self.key.as_ref(), frame.bssid) {
@@ -312,6 +315,11 @@ impl Session {
         if !certain {
             return Ok(None);
         }
+        // Nothing is allocated before the whole is certain.
+        let mut groups = self.groups.iter();
+        if !head.segments().into_iter().all(|segment| is_certain(segment, &mut groups)) {
+            return Ok(None);
+        }
         let mut groups = self.groups.iter();
         let (mut content, mut iv, mut ssid) = (Vec::new(), Vec::new(), Vec::new());
         for segment in head.segments() {
@@ -346,6 +354,17 @@ impl Session {
             ack: Proof::EspTouch2 { mark: head.mark },
         })))
     }
+}
+
+/// Says whether all groups of a segment are certain.
+fn is_certain<'a>(
+    segment: Segment,
+    groups: &mut impl Iterator<Item = &'a [Votes; PLANES]>,
+) -> bool {
+    let certain = groups
+        .take(segment.groups())
+        .filter(|planes| matches!(Session::group(planes, !segment.eight), Some((_, true))));
+    certain.count() == segment.groups()
 }
 
 /// Reads the groups of a segment; says whether all are certain.

@@ -23,10 +23,11 @@ pub(super) struct Cast {
 /// How a device comes by its place and its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// A phone gives it network and bind token over the device's own access point; it registers
-    /// itself.
+    /// A phone sends it the network by AirKiss over the simulated air, then the bind token; it
+    /// registers itself.
     Phone,
-    /// As `Phone`, and phone and device speak CoAP.
+    /// A phone gives it network and token in the device's own network; the two speak CoAP, and it
+    /// registers itself.
     Coap,
     /// Its vendor's firmware knows no bind token: the provisioning service registers it and sends
     /// it to the platform, and the operator gives it to its owner.

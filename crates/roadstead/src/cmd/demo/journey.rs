@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use roadstead_agent::AgentEvent;
 use roadstead_agent::agent::Handle;
-use roadstead_app::{Event, Method, Options, alibaba, api, provision};
+use roadstead_app::{Air, Event, Method, Options, alibaba, api, provision};
 use roadstead_core::attempt::{Stage, Witness};
 use roadstead_core::{Secret, Timestamp, Value};
+use roadstead_dialects::air::Bearer;
+use roadstead_wire::airlink::Scheme;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -24,6 +26,8 @@ use crate::output::{Clock, parse_time};
 
 /// The network that phone and device share.
 const SSID: &str = "Demo Wi-Fi";
+/// Part of the frames that the device's simulated radio loses.
+const LOSS: f64 = 0.05;
 /// Pause between two questions to the platform.
 const POLL_GAP: Duration = Duration::from_millis(100);
 /// Time after which a silent device is told again.
@@ -71,7 +75,7 @@ pub(super) fn device(
         bootstrap: None,
         tls: TlsMode::Psk,
         is_packed: false,
-        via: Via::Softap,
+        via: if cast.way == Way::Phone { Via::Airkiss } else { Via::Softap },
         pace,
         seed: u64::from(std::process::id()),
     };
@@ -150,7 +154,10 @@ pub(super) async fn people(
 
 /// The phone gives the device network and token; returns the device that is bound.
 async fn hand_over(phone: &api::Client, device: SocketAddr, teller: &Teller) -> Result<String> {
-    let method = Method::SoftAp { ssid: SSID.to_owned(), password: Secret::from("demo-password") };
+    let radio = firmware::radio(None, device);
+    let air = Air { bearer: Bearer::Sniffed(Scheme::AirKiss), radio, loss: LOSS };
+    let (ssid, password) = (SSID.to_owned(), Secret::from("demo-password"));
+    let method = Method::Air { air, ssid, password };
     let mut options = Options::new(method, device);
     options.progress = Some(progress_address(device));
     options.poll_gap = POLL_GAP;
