@@ -129,7 +129,7 @@ pub(crate) enum Device {
     },
     #[command(flatten)]
     Access(Access),
-    Run(Run),
+    Run(Box<Run>),
 }
 
 /// A device to register.
