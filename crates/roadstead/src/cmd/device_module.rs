@@ -68,9 +68,10 @@ impl Module<'_> {
             Pace::Lab => Policy::document().fast(),
             Pace::Real => Policy::document(),
         };
-        let network = match self.via {
-            Via::Softap => None,
-            Via::Token | Via::None => Some((NETWORK.as_bytes().into(), "".into())),
+        let network = match (self.via, self.via.bearer()) {
+            (_, Some(_)) => return Err(usage("a module takes `--via softap`, `token` or `none`")),
+            (Via::Softap, None) => None,
+            (_, None) => Some((NETWORK.as_bytes().into(), "".into())),
         };
         let product_key = match self.secret {
             // A passcode belongs to the product that the MCU names.
