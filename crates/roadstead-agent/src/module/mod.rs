@@ -21,6 +21,7 @@ mod m2m;
 mod serial;
 mod sockets;
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "real sockets, real time")]
 mod tests;
 mod watchdog;
 

@@ -18,7 +18,6 @@ pub struct Watchdog {
 
 impl Watchdog {
     /// Starts a thread that calls `bite` once the loop has been silent for five minutes.
-    #[expect(clippy::disallowed_methods, reason = "a watchdog that shares the loop sees nothing")]
     pub fn start(bite: impl FnOnce() + Send + 'static) -> std::io::Result<Self> {
         Self::with_patience(PATIENCE, bite)
     }
