@@ -141,9 +141,7 @@ fn word(packet: Packet) -> Option<Word> {
             let granted = [Reason::Success, Reason::GrantedQoS1, Reason::GrantedQoS2];
             Some(Word::Subscribed(ack.codes.iter().all(|code| granted.contains(code))))
         }
-        Packet::Publish(publish) => {
-            Some(Word::Message(publish.topic.to_string(), publish.payload))
-        }
+        Packet::Publish(publish) => Some(Word::Message(publish.topic.to_string(), publish.payload)),
         Packet::PingResp => Some(Word::Pong),
         // Nothing a server of 3.1 says at QoS 0.
         Packet::Connect(_)

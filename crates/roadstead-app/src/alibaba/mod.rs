@@ -1,8 +1,8 @@
 //! Devices that speak CoAP in the LAN: their phone over real UDP.
 //!
-//! - [`provision`]: network, token and region for a device in its own network, then binding.
+//! - [`provision()`]: network, token and region for a device in its own network, then binding.
 //! - [`search`]: devices of the home network with their bind tokens; [`bind`] takes one of them.
-//! - [`control`]: properties and services of a device without the platform.
+//! - [`control()`]: properties and services of a device without the platform.
 //!
 //! Source: Alibaba §5, §6, §7.3, §10.
 
