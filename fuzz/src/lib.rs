@@ -461,6 +461,8 @@ mod tests {
         ("dialect_message", dialect_message),
         ("dialect_model", dialect_model),
         ("doctor", doctor),
+        ("gizwits_lan", gizwits_lan),
+        ("gizwits_serial", gizwits_serial),
         ("gzip", gzip),
         ("http_response", http_response),
         ("mqtt_client", mqtt_client),
@@ -468,8 +470,6 @@ mod tests {
         ("mqtt_topic", mqtt_topic),
         ("multipart", multipart),
         ("product_archive", product_archive),
-        ("gizwits_lan", gizwits_lan),
-        ("gizwits_serial", gizwits_serial),
         ("tencent_comm", tencent_comm),
     ];
 

@@ -5,20 +5,27 @@
 //! says so and passes, unless `ROADSTEAD_TEST_CLIENTS=required`.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
 
 use crate::huawei;
 use crate::platform::{ADMIN_PASSWORD, DEVICE_SECRET, PRODUCT, PRODUCT_SECRET, Platform};
+
+/// Longest wait for a script's next line, or its end.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running script.
 pub(crate) struct Script {
     process: Child,
     lines: Lines<BufReader<ChildStdout>>,
     seen: Vec<Value>,
+    /// Those of `seen` that nobody waited for yet.
+    pending: Vec<Value>,
 }
 
 /// Returns the Python to use, `None` (with a printed reason) when a package is missing.
@@ -52,20 +59,35 @@ impl Script {
             .spawn()
             .expect("the script starts");
         let stdout = process.stdout.take().expect("piped");
-        Self { process, lines: BufReader::new(stdout).lines(), seen: Vec::new() }
+        Self {
+            process,
+            lines: BufReader::new(stdout).lines(),
+            seen: Vec::new(),
+            pending: Vec::new(),
+        }
     }
 
     /// Waits for an event; the package's own log lines are passed over.
+    ///
+    /// An event that came before one which was waited for earlier is not lost.
     pub(crate) async fn event(&mut self, name: &str) -> Value {
-        while let Some(line) = self.lines.next_line().await.expect("output") {
+        if let Some(at) = self.pending.iter().position(|event| event["event"] == name) {
+            return self.pending.remove(at);
+        }
+        loop {
+            let line = timeout(PATIENCE, self.lines.next_line()).await;
+            let line = line.unwrap_or_else(|_| panic!("no `{name}` in time: {:#?}", self.seen));
+            let Some(line) = line.expect("output") else {
+                panic!("the script ended before `{name}`: {:#?}", self.seen);
+            };
             let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
             self.seen.push(event.clone());
             assert_ne!(event["event"], "timeout", "{:#?}", self.seen);
             if event["event"] == name {
                 return event;
             }
+            self.pending.push(event);
         }
-        panic!("the script ended before `{name}`: {:#?}", self.seen);
     }
 
     /// Tells it the next step, one JSON line.
@@ -77,8 +99,11 @@ impl Script {
 
     pub(crate) async fn ends_well(mut self) {
         drop(self.process.stdin.take());
-        while self.lines.next_line().await.expect("output").is_some() {}
-        let status = self.process.wait().await.expect("exit status");
+        let end = async {
+            while self.lines.next_line().await.expect("output").is_some() {}
+            self.process.wait().await.expect("exit status")
+        };
+        let status = timeout(PATIENCE, end).await.expect("the script ends in time");
         assert!(status.success(), "{status}: {:#?}", self.seen);
     }
 }

@@ -192,7 +192,6 @@ async fn a_certificate_brings_a_member_to_its_platform() {
     let mut device = Running::start(&platform, Some(&service), own.tls(), folder.clone(), 1);
     assert_eq!(device.stage("registered").await.detail, Some(service));
     device.stage("online").await;
-    device.stage("shadow").await;
     let id = format!("{PRODUCT}_dev1");
     let shown = platform.api.get(&format!("/devices/{id}")).await;
     assert_eq!((&shown["status"], &shown["node_id"]), (&json!("ONLINE"), &json!("dev1")));
