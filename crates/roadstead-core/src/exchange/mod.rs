@@ -389,6 +389,17 @@ pub enum Downlink {
         /// What is known about them, in the same order; for vendors that tell the gateway.
         facts: Vec<SubDeviceFacts>,
     },
+    /// It was frozen, thawed or deleted; what ends its connection follows.
+    Standing(Standing),
+    /// To a gateway: these were frozen, thawed or deleted.
+    SubDevicesStanding {
+        /// What became of them.
+        standing: Standing,
+        /// Which.
+        devices: Vec<SubDevice>,
+    },
+    /// To a gateway: these belong behind it; it attaches them and logs them in.
+    InviteSubDevices(Vec<SubDevice>),
     /// To a gateway: start or stop looking for sub-devices.
     SearchSubDevices {
         /// Start or stop.
@@ -433,6 +444,17 @@ impl Uplink {
     }
 }
 
+/// What an operator made of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It may not log in any more.
+    Frozen,
+    /// It may again.
+    Thawed,
+    /// It is no device here any more.
+    Deleted,
+}
+
 impl Downlink {
     /// Returns opaque bytes for a channel, without an envelope.
     pub fn message(channel: &str, payload: Bytes) -> Self {
@@ -452,6 +474,11 @@ impl Downlink {
             Self::LogLevel(_) => "log_level",
             Self::Config(_) => "config",
             Self::SubDevicesChanged { .. } => "sub_changed",
+            Self::Standing(Standing::Frozen) => "frozen",
+            Self::Standing(Standing::Thawed) => "thawed",
+            Self::Standing(Standing::Deleted) => "deleted",
+            Self::SubDevicesStanding { .. } => "sub_standing",
+            Self::InviteSubDevices(_) => "sub_invite",
             Self::SearchSubDevices { .. } => "sub_search",
         }
     }
@@ -469,6 +496,9 @@ impl Downlink {
             | Self::LogLevel(_)
             | Self::Config(_)
             | Self::SubDevicesChanged { .. }
+            | Self::Standing(_)
+            | Self::SubDevicesStanding { .. }
+            | Self::InviteSubDevices(_)
             | Self::SearchSubDevices { .. } => None,
         }
     }

@@ -126,6 +126,12 @@ pub trait Cloud: Send + Sync {
         true
     }
 
+    /// True when devices are told that they were frozen, thawed or deleted, and gateways which
+    /// devices belong behind them. Elsewhere they learn it at their next log-in.
+    fn tells_standing(&self) -> bool {
+        false
+    }
+
     /// Returns how often a device may log in within a minute; `None` is as often as it likes.
     fn connects_per_minute(&self) -> Option<u32> {
         None

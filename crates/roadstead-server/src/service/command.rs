@@ -180,6 +180,9 @@ impl Platform {
             | Downlink::LogLevel(_)
             | Downlink::Config(_)
             | Downlink::SubDevicesChanged { .. }
+            | Downlink::Standing(_)
+            | Downlink::SubDevicesStanding { .. }
+            | Downlink::InviteSubDevices(_)
             | Downlink::SearchSubDevices { .. } => {}
         }
         self.link_of(account).await?.ok_or(CommandError::Offline)
@@ -279,7 +282,13 @@ pub(super) fn show(request: &Downlink) -> String {
             format!("{} sub-devices, attached: {attached}", devices.len())
         }
         Downlink::SearchSubDevices { start } => format!("start: {start}"),
-        Downlink::Unbound | Downlink::Moved | Downlink::Config(_) => String::new(),
+        Downlink::SubDevicesStanding { standing, devices } => {
+            format!("{} sub-devices, {standing:?}", devices.len())
+        }
+        Downlink::InviteSubDevices(devices) => format!("{} sub-devices", devices.len()),
+        Downlink::Unbound | Downlink::Moved | Downlink::Config(_) | Downlink::Standing(_) => {
+            String::new()
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use roadstead_core::device::{Device, Fingerprint};
+use roadstead_core::exchange::Standing;
 use roadstead_core::port::{DeviceFilter, DevicePatch, Page};
 use roadstead_core::{DeviceId, Secret, SpaceId};
 use roadstead_dialects::SecretKind;
@@ -24,7 +25,8 @@ pub enum Rank {
 }
 
 impl Platform {
-    /// Freezes or thaws a device. Freezing ends its connection.
+    /// Freezes or thaws a device. Freezing ends its connection; where the vendor has words for it,
+    /// the device and its gateway are told before.
     ///
     /// # Errors
     ///
@@ -35,10 +37,13 @@ impl Platform {
         id: &DeviceId,
         frozen: bool,
     ) -> Result<Arc<Device>, Error> {
-        self.device_in(space, id).await?;
+        let account = self.account_in(space, id).await?;
         let patch = DevicePatch { frozen: Some(frozen), ..DevicePatch::default() };
         let what = if frozen { "freeze" } else { "thaw" };
         let device = self.change_device(id, patch, what).await?;
+        let standing = if frozen { Standing::Frozen } else { Standing::Thawed };
+        let link = self.link_of(&account).await.unwrap_or_default();
+        self.tell_standing(&account, link, standing).await;
         if frozen {
             self.expel(space, id).await;
         }

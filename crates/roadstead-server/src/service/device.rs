@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use roadstead_core::device::{Access, Device, Fingerprint, Status};
-use roadstead_core::exchange::Downlink;
+use roadstead_core::exchange::{Downlink, Standing};
 use roadstead_core::limit::NAME_BYTES_MAX;
 use roadstead_core::port::{DeviceFilter, DevicePatch, Listing, Page, StoreError};
 use roadstead_core::product::{Auth, Product};
@@ -246,11 +246,26 @@ impl Platform {
     ///
     /// `device.unknown`, `device.has_children`.
     pub async fn delete_device(&self, space: &SpaceId, id: &DeviceId) -> Result<(), Error> {
-        self.device_in(space, id).await?;
+        self.erase_device(space, id, false).await
+    }
+
+    /// Deletes a device; `is_told` says so to the device before its connection ends. What deletes
+    /// at a gateway's own word must not wait for that gateway.
+    pub(super) async fn erase_device(
+        &self,
+        space: &SpaceId,
+        id: &DeviceId,
+        is_told: bool,
+    ) -> Result<(), Error> {
+        let account = self.account_in(space, id).await?;
         let presence = self.store.presence(id).await?;
+        let link = self.link_of(&account).await.unwrap_or_default();
         match self.store.delete_device(id).await {
             Err(StoreError::InUse(_)) => return Err(Error::HasChildren(id.as_str().into())),
             outcome => outcome?,
+        }
+        if is_told {
+            self.tell_standing(&account, link, Standing::Deleted).await;
         }
         self.forget_device(id).await;
         self.revoke(id);

@@ -7,19 +7,25 @@
 //! Source: Huawei §3.6 (`add_sub_device_notify`, `delete_sub_device_notify`), §3.9 (`disconnect`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use roadstead_core::device::Device;
-use roadstead_core::exchange::{Downlink, SubDevice};
+use roadstead_core::exchange::{Downlink, Standing, SubDevice};
 use roadstead_core::limit::COMMAND_DEADLINE;
 use roadstead_core::port::PresenceChange;
 use roadstead_core::session::{Ending, Presence};
 use roadstead_core::trace::{Entry, Hop};
 use roadstead_core::{DeviceId, SpaceId};
+use roadstead_dialects::cloud::Account;
 
 use super::child::{BRIDGE, facts_with};
 use super::command::order;
 use super::login::ended;
 use super::{Error, NewDevice, Platform};
+use crate::directory::Link;
+
+/// How long a notice may take to leave before the connection that carries it ends.
+const NOTICE_WAIT: Duration = Duration::from_secs(1);
 
 impl Platform {
     /// Creates a device for an operator; its gateway is told.
@@ -51,7 +57,7 @@ impl Platform {
     ) -> Result<(), Error> {
         let device = self.device_in(space, id).await?;
         let presence = self.store.presence(id).await?;
-        self.delete_device(space, id).await?;
+        self.erase_device(space, id, true).await?;
         if let Some(gateway) = &device.gateway {
             self.tell_gateway(gateway, false, &device, &presence).await;
         }
@@ -93,8 +99,55 @@ impl Platform {
         }
         let facts = facts_with(device, presence);
         let devices = vec![facts.device.clone()];
+        let invited = attached.then(|| Downlink::InviteSubDevices(devices.clone()));
         let request = Downlink::SubDevicesChanged { attached, devices, facts: vec![facts] };
         self.post(&device.space, gateway, request).await;
+        let product = self.store.product(&device.product).await;
+        if let (Some(invited), Ok(Some(product))) = (invited, product)
+            && self.tells_standing(&product.dialect)
+        {
+            self.post(&device.space, gateway, invited).await;
+        }
+    }
+
+    fn tells_standing(&self, dialect: &str) -> bool {
+        self.cloud(dialect).is_some_and(|cloud| cloud.tells_standing())
+    }
+
+    /// Tells a device that was on line through `link`, and its gateway, what became of it. Returns
+    /// when the words are out: what follows may end the connection. A deleted device's gateway
+    /// learns that it was detached elsewhere.
+    pub(super) async fn tell_standing(
+        &self,
+        account: &Account,
+        link: Option<Arc<dyn Link>>,
+        standing: Standing,
+    ) {
+        let device = &account.device;
+        if !self.tells_standing(&account.product.dialect) {
+            return;
+        }
+        if let Some(link) = link {
+            self.say(link.as_ref(), account.clone(), Downlink::Standing(standing)).await;
+        }
+        let gateway = device.gateway.as_ref().filter(|_| standing != Standing::Deleted);
+        let Some(gateway) = gateway else { return };
+        let devices = vec![SubDevice {
+            product: device.product.as_str().into(),
+            node: device.node.clone(),
+        }];
+        let request = Downlink::SubDevicesStanding { standing, devices };
+        let account = self.account_in(&device.space, gateway).await;
+        if let (Some(link), Ok(account)) = (self.directory.find(gateway), account) {
+            self.say(link.as_ref(), account, request).await;
+        }
+    }
+
+    /// Puts something into a connection's mailbox and waits until it was sent; the connection
+    /// notes it in the trace.
+    async fn say(&self, link: &dyn Link, account: Account, request: Downlink) {
+        let Ok(answer) = order(link, account, request, NOTICE_WAIT) else { return };
+        drop(tokio::time::timeout(NOTICE_WAIT, answer).await);
     }
 
     /// Ends the connection of a device that may no longer be connected, also one through a bridge.

@@ -149,7 +149,7 @@ impl Connection {
             let _ = result.send(Err(CommandError::Busy));
             return;
         }
-        if let Downlink::SubDevicesChanged { .. } = request {
+        if let Downlink::SubDevicesChanged { .. } | Downlink::SubDevicesStanding { .. } = request {
             self.forget_subs();
         }
         let id = self.shared.next_request();

@@ -238,16 +238,39 @@ fn meaning(code: Code) -> &'static str {
     roadstead_core::code::info(code).map_or("refused", |info| info.meaning)
 }
 
-/// Writes `topo/change`: these were attached or detached.
+/// `status` of `topo/change`; the numbers are the vendor's documentation's, UNVERIFIED by run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Now behind the gateway.
+    Attached = 0,
+    /// No longer.
+    Detached = 1,
+    /// May log in again.
+    Enabled = 2,
+    /// May not log in.
+    Disabled = 8,
+}
+
+/// Writes `topo/change`: what became of these.
 pub(super) fn changed(
     scene: &Scene<'_>,
     id: &str,
-    attached: bool,
+    change: Change,
     devices: &[SubDevice],
 ) -> Result<Message, CommandError> {
     let list: Vec<Value> = devices.iter().map(names).collect();
-    let params = serde_json::json!({"status": u8::from(!attached), "subList": list});
+    let params = serde_json::json!({"status": change as u8, "subList": list});
     request(scene, sys::TOPO_CHANGE, id, &params)
+}
+
+/// Writes `topo/add/notify`: the gateway signs for these with `topo/add` and logs them in.
+pub(super) fn invited(
+    scene: &Scene<'_>,
+    id: &str,
+    devices: &[SubDevice],
+) -> Result<Message, CommandError> {
+    let list: Value = devices.iter().map(names).collect();
+    request(scene, sys::TOPO_ADD_NOTIFY, id, &list)
 }
 
 /// Writes `gateway/permit`: look for sub-devices, or stop.

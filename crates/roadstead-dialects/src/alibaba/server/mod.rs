@@ -218,6 +218,11 @@ impl Cloud for AlibabaCloud {
         Some(LocalKey { key, token })
     }
 
+    /// `thing/disable` and its siblings, `topo/change`, `topo/add/notify` (§8).
+    fn tells_standing(&self) -> bool {
+        true
+    }
+
     fn connects_per_minute(&self) -> Option<u32> {
         Some(self.settings.connects_per_minute).filter(|&most| most > 0)
     }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use roadstead_core::command::CommandError;
-use roadstead_core::exchange::{Answer, Downlink, SubDevice};
+use roadstead_core::exchange::{Answer, Downlink, Standing, SubDevice};
 use roadstead_core::{RequestId, Timestamp, Value};
 
 use super::message::{
@@ -394,7 +394,30 @@ impl Session for AlibabaSession {
             }
             Downlink::Config(config) => info::config_push(&scene, &pending.number(), config)?,
             Downlink::SubDevicesChanged { attached, devices, facts: _ } => {
-                gateway::changed(&scene, &pending.number(), *attached, devices)?
+                let change = match attached {
+                    true => gateway::Change::Attached,
+                    false => gateway::Change::Detached,
+                };
+                gateway::changed(&scene, &pending.number(), change, devices)?
+            }
+            Downlink::Standing(standing) => {
+                let rest = match standing {
+                    Standing::Frozen => sys::DISABLE,
+                    Standing::Thawed => sys::ENABLE,
+                    Standing::Deleted => sys::DELETE,
+                };
+                request(&scene, rest, &pending.number(), &nothing())?
+            }
+            Downlink::SubDevicesStanding { standing, devices } => {
+                let change = match standing {
+                    Standing::Frozen => gateway::Change::Disabled,
+                    Standing::Thawed => gateway::Change::Enabled,
+                    Standing::Deleted => gateway::Change::Detached,
+                };
+                gateway::changed(&scene, &pending.number(), change, devices)?
+            }
+            Downlink::InviteSubDevices(devices) => {
+                gateway::invited(&scene, &pending.number(), devices)?
             }
             Downlink::SearchSubDevices { start } => {
                 gateway::search(&scene, &pending.number(), *start)?

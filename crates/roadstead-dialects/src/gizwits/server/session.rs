@@ -363,7 +363,13 @@ impl Session for GizwitsSession {
             Downlink::Config(_) => {
                 return Err(CommandError::Unsupported("remote configuration"));
             }
-            Downlink::SubDevicesChanged { .. } | Downlink::SearchSubDevices { .. } => {
+            Downlink::Standing(_) => {
+                return Err(CommandError::Unsupported("a module is refused, not told"));
+            }
+            Downlink::SubDevicesChanged { .. }
+            | Downlink::SubDevicesStanding { .. }
+            | Downlink::InviteSubDevices(_)
+            | Downlink::SearchSubDevices { .. } => {
                 return Err(CommandError::Unsupported("sub-devices; the gateway adds them"));
             }
         };

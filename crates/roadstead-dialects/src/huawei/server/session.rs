@@ -382,6 +382,13 @@ impl Session for HuaweiSession {
                 child::notify(&scene, "", *attached, facts, out);
                 return Ok(());
             }
+            Downlink::Standing(_)
+            | Downlink::SubDevicesStanding { .. }
+            | Downlink::InviteSubDevices(_) => {
+                return Err(CommandError::Unsupported(
+                    "devices of this vendor are refused, not told",
+                ));
+            }
             Downlink::SearchSubDevices { start: true } => child::scan(&scene),
             Downlink::SearchSubDevices { start: false } => {
                 return Err(CommandError::Unsupported("a scan ends by itself"));

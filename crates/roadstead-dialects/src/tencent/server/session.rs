@@ -363,6 +363,13 @@ impl Session for TencentSession {
             Downlink::SubDevicesChanged { attached, devices, facts: _ } => {
                 return gateway::changed(scene.down_gateway(), *attached, devices, out);
             }
+            Downlink::Standing(_)
+            | Downlink::SubDevicesStanding { .. }
+            | Downlink::InviteSubDevices(_) => {
+                return Err(CommandError::Unsupported(
+                    "devices of this vendor are refused, not told",
+                ));
+            }
             Downlink::SearchSubDevices { start } => gateway::search(scene.down_gateway(), *start),
         };
         out.push(message);

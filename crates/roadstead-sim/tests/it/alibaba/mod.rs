@@ -4,6 +4,7 @@ mod bind;
 mod clients;
 mod door;
 mod region;
+mod standing;
 
 use roadstead_server::config::Config;
 use roadstead_wire::mqtt::packet::{Connect, Opaque, Packet, Reason, Version};
