@@ -72,6 +72,15 @@ pub struct Binding {
     pub role: Option<String>,
 }
 
+/// What opens local control of a device, without the platform in between.
+#[derive(Deserialize)]
+pub struct LocalKey {
+    /// Names the key.
+    pub access_key: String,
+    /// Proves it; as safe to keep as a password.
+    pub access_token: String,
+}
+
 /// What the phone knows of the device, told with its stages.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Facts {
@@ -267,6 +276,16 @@ impl Client {
     ) -> Result<Value, AppError> {
         let body = json!({"command": command, "params": params});
         self.call(Method::POST, &["devices", device_id, "commands"], Some(&body)).await
+    }
+
+    /// Returns what opens local control of one of the user's devices.
+    ///
+    /// # Errors
+    ///
+    /// `bind.not_bound`, `api.not_found` where the vendor has none, or the platform is not
+    /// reached.
+    pub async fn local_key(&self, device_id: &str) -> Result<LocalKey, AppError> {
+        self.call(Method::GET, &["devices", device_id, "local-key"], None).await
     }
 
     /// Returns an attempt: stages of all parties, and how it ended.

@@ -14,9 +14,15 @@
 pub mod alcs;
 #[cfg(feature = "app")]
 pub mod app;
-#[allow(dead_code, reason = "each half uses its part")]
+#[cfg_attr(
+    not(all(feature = "server", feature = "device")),
+    allow(dead_code, reason = "each half uses its part")
+)]
 mod auth;
-#[allow(dead_code, reason = "each half uses its part")]
+#[cfg_attr(
+    not(all(feature = "server", feature = "device")),
+    allow(dead_code, reason = "each half uses its part")
+)]
 mod client;
 #[cfg(feature = "server")]
 mod codes;
@@ -27,7 +33,10 @@ pub mod device;
 mod http;
 pub mod lan;
 mod model;
-#[allow(dead_code, reason = "each half uses its part")]
+#[cfg_attr(
+    not(all(feature = "server", feature = "device")),
+    allow(dead_code, reason = "each half uses its part")
+)]
 mod payload;
 #[cfg(feature = "server")]
 mod server;
@@ -36,9 +45,15 @@ mod settings;
 pub mod softap;
 #[cfg(all(test, feature = "server"))]
 mod tests;
-#[allow(dead_code, reason = "each half uses its part")]
+#[cfg_attr(
+    not(all(feature = "server", feature = "device")),
+    allow(dead_code, reason = "each half uses its part")
+)]
 mod topic;
-#[allow(dead_code, reason = "each half uses its part")]
+#[cfg_attr(
+    not(all(feature = "server", feature = "device")),
+    allow(dead_code, reason = "each half uses its part")
+)]
 mod value;
 
 #[cfg(feature = "server")]

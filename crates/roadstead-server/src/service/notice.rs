@@ -132,10 +132,8 @@ impl Platform {
         }
         let gateway = device.gateway.as_ref().filter(|_| standing != Standing::Deleted);
         let Some(gateway) = gateway else { return };
-        let devices = vec![SubDevice {
-            product: device.product.as_str().into(),
-            node: device.node.clone(),
-        }];
+        let devices =
+            vec![SubDevice { product: device.product.as_str().into(), node: device.node.clone() }];
         let request = Downlink::SubDevicesStanding { standing, devices };
         let account = self.account_in(&device.space, gateway).await;
         if let (Some(link), Ok(account)) = (self.directory.find(gateway), account) {

@@ -84,7 +84,10 @@ async fn a_gateway_hears_of_everything_behind_it() {
     operator(&platform, Method::POST, &format!("{sub}/unfreeze")).await;
     assert_eq!(told(&mut gateway).await, (sub_topic("thing/enable"), json!({})));
     assert_eq!(told(&mut gateway).await, change(2));
-    assert_eq!(ask(&mut gateway, &combine, &json!({"id": "5", "params": &proof})).await["code"], 200);
+    assert_eq!(
+        ask(&mut gateway, &combine, &json!({"id": "5", "params": &proof})).await["code"],
+        200
+    );
     assert_eq!(ask(&mut gateway, &post, &report).await["code"], 200);
 
     operator(&platform, Method::DELETE, &sub).await;

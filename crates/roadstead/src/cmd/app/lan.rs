@@ -11,7 +11,8 @@ use roadstead_dialects::alibaba::alcs::{AccessKey, KeyPair};
 use roadstead_dialects::alibaba::lan::PORT;
 use serde_json::json;
 
-use super::failed;
+use super::{failed, local_key};
+use crate::client::ServerArgs;
 use crate::cmd::{Pair, SecretArg, block_on, object};
 use crate::failure::Result;
 use crate::firmware;
@@ -30,7 +31,8 @@ pub(crate) struct Discover {
 
 /// Sets or reads properties of a device in the home network, without the platform (Alibaba).
 ///
-/// Without NAME=VALUE all properties are read. Values are in the vendor's coding.
+/// Without NAME=VALUE all properties are read. Values are in the vendor's coding. Run it once while
+/// the platform answers: the key is kept, and later the platform may be away.
 #[derive(Args, Debug)]
 pub(crate) struct Local {
     /// Address of the device, `IP` or `IP:PORT`.
@@ -42,18 +44,24 @@ pub(crate) struct Local {
     /// DeviceName.
     #[arg(long)]
     device: String,
-    /// Access key; without one, the pair that is built into every device that has no better one.
+    /// Access key; without one the platform is asked for the user's own, and the one that it gave
+    /// last is used while it does not answer.
     #[arg(long, requires = "access_token")]
     access_key: Option<String>,
     /// Token of the access key.
     #[arg(long, requires = "access_key")]
     access_token: Option<SecretArg>,
+    /// Uses the public pair that is built into every device that has no better one yet.
+    #[arg(long, conflicts_with = "access_key")]
+    factory_key: bool,
     /// Runs this service instead of setting properties.
     #[arg(long, value_name = "SERVICE")]
     command: Option<String>,
     /// Properties to set, or parameters of the service.
     #[arg(value_name = "NAME=VALUE")]
     values: Vec<Pair>,
+    #[command(flatten)]
+    server: ServerArgs,
 }
 
 /// Gives an address its usual port.
@@ -122,12 +130,6 @@ fn show(out: &Out, found: &Found) -> Result<()> {
 
 impl Local {
     pub(super) fn run(self, out: &Out) -> Result<()> {
-        let key = match (self.access_key, self.access_token) {
-            (Some(key), Some(token)) => {
-                AccessKey { key: key.into(), token: Secret::from(token.text()) }
-            }
-            (_, _) => KeyPair::factory().access_key(0),
-        };
         let values = object(&self.values, None)?;
         let (service, params) = match (&self.command, values.is_empty()) {
             (Some(command), _) => (command.as_str(), Value::Object(values)),
@@ -136,6 +138,21 @@ impl Local {
         };
         let (device, names) = (with_port(self.lan), (&*self.product, &*self.device));
         let data = block_on(async {
+            let key = match (&self.access_key, &self.access_token) {
+                (Some(key), Some(token)) => {
+                    AccessKey { key: key.as_str().into(), token: Secret::from(token.text()) }
+                }
+                (_, _) if self.factory_key => KeyPair::factory().access_key(0),
+                (_, _) => {
+                    let found = local_key::find(&self.server, names.0, names.1).await?;
+                    if found.is_kept {
+                        tracing::warn!(
+                            "the platform does not answer; the key that it gave last is used"
+                        );
+                    }
+                    found.key
+                }
+            };
             let answer = alibaba::control(device, names, key, service, params).await;
             answer.map_err(|error| failed(&error))
         })?;

@@ -2,6 +2,7 @@
 //! the data folder that only its owner may read.
 
 mod lan;
+mod local_key;
 mod module;
 mod provision;
 mod session;

@@ -102,6 +102,8 @@ struct World {
     script: Script,
     /// The product's own cloud half instead of the script.
     platform: Option<platform::Platform>,
+    /// Another instance, behind this host; it is the world's from the first log-in there on.
+    there: Option<(&'static str, platform::Platform)>,
     /// Tokens the cloud has; which of them are used.
     tokens: BTreeMap<String, bool>,
     resets: usize,
@@ -160,6 +162,7 @@ impl World {
             joinable: true,
             script: Script::default(),
             platform: None,
+            there: None,
             tokens: BTreeMap::new(),
             resets: 0,
             said: Vec::new(),
@@ -409,6 +412,9 @@ impl World {
                     login.host, login.port, login.client_id
                 ));
                 let registers = login.client_id.contains("authType=reg");
+                if self.there.as_ref().is_some_and(|(host, _)| *host == &*login.host) {
+                    self.platform = self.there.take().map(|(_, platform)| platform);
+                }
                 if let Some(platform) = self.platform.as_mut().filter(|_| !self.script.down) {
                     let (connack, messages) = platform.connect(&login, self.now);
                     self.later_mqtt(

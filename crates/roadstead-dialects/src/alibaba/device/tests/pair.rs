@@ -228,6 +228,42 @@ fn a_moved_device_asks_for_its_place_and_binds_there() {
 }
 
 #[test]
+fn a_moved_device_is_bound_there_whatever_single_message_is_lost() {
+    const THERE: &str = "10.9.9.9";
+    let mut count = 1;
+    let mut lose = None;
+    while lose.is_none_or(|n| n < count) {
+        let mut world = world(config(), Policy::living16(), Rebind::Refuse);
+        world.lose = lose;
+        world.run(3000);
+        let place = json!({"resources": {"mqtt": {"host": THERE, "port": 1884}}});
+        world.script.http = Some((200, json!({"code": 200, "data": place}).to_string()));
+        world.there = Some((THERE, Platform::new(Rebind::Refuse)));
+        let now = world.now;
+        platform(&mut world).is_moved = true;
+        let messages = platform(&mut world).ask(1, &Downlink::Moved, now);
+        world.deliver(messages);
+        world.run(20_000);
+        if world.there.is_some() {
+            // On a connection a message is lost only with all that follows: it ends, and the
+            // next log-in is told again.
+            assert!(lose.is_some(), "nothing was lost, and the device did not move");
+            world.later_mqtt(0, MqttEvent::Closed(Fault::new(FaultKind::Closed, "lost")));
+            world.run(60_000);
+        }
+        assert!(world.there.is_none(), "{lose:?} lost: never logged in there");
+        let phone = world.finder(0);
+        world.run(60_000);
+        assert_eq!(bind(&mut world, phone, "ann"), Ok(()), "{lose:?} lost");
+        if lose.is_none() {
+            count = world.sent;
+        }
+        lose = Some(lose.map_or(0, |n| n + 1));
+    }
+    assert!(count > 20, "{count}");
+}
+
+#[test]
 fn an_unbound_device_is_told_and_a_wrong_secret_refused() {
     let mut world = world(config(), Policy::living16(), Rebind::Refuse);
     world.run(3000);

@@ -25,6 +25,8 @@ pub(super) struct Platform {
     tokens: BTreeMap<String, BindToken>,
     pub(super) owner: Option<UserId>,
     rebind: Rebind,
+    /// The device belongs to another instance; every log-in is told so.
+    pub(super) is_moved: bool,
     /// Everything that was heard, by name.
     pub(super) heard: Vec<String>,
     /// Answers of the device to requests.
@@ -42,6 +44,7 @@ impl Platform {
             tokens: BTreeMap::new(),
             owner: None,
             rebind,
+            is_moved: false,
             heard: Vec::new(),
             responses: Vec::new(),
             reported: Map::new(),
@@ -156,6 +159,9 @@ impl Platform {
             let _ = self.take(uplink, now);
         }
         self.session = Some(session);
+        if self.is_moved {
+            messages.extend(self.ask(1, &Downlink::Moved, now));
+        }
         (0, messages)
     }
 
