@@ -17,7 +17,8 @@ use roadstead_dialects::{ALL, ArchiveFile, Dialect, Packed, Problem};
 use roadstead_doctor::{Doctor, Lang};
 use roadstead_server::archive::{Files, is_zip, unpack};
 use roadstead_server::north::multipart;
-use roadstead_wire::airlink::{Frame, Hopper, Keys, Plan, Scheme};
+use roadstead_wire::airlink::{Direction, Event, Frame, Hopper, Keys, Mac, Plan, Scheme};
+use roadstead_wire::ble::improv::{About, Carrier, ImprovDevice, ImprovPhone};
 use roadstead_wire::ble::{self, Dialogue, Provisioner};
 use roadstead_wire::coap::{self, Endpoint, Message, Reply};
 use roadstead_wire::http::Response;
@@ -341,18 +342,86 @@ pub fn airlink(data: &[u8]) {
     let _ = hopper.reason().code();
 }
 
+/// Words for the receiver of AirKiss; see [`words`].
+pub fn airlink_airkiss(data: &[u8]) {
+    words(Scheme::AirKiss, data);
+}
+
+/// Words for the receiver of EspTouch; see [`words`].
+pub fn airlink_esptouch(data: &[u8]) {
+    words(Scheme::EspTouch, data);
+}
+
+/// Words for the receiver of EspTouch2; see [`words`].
+pub fn airlink_esptouch2(data: &[u8]) {
+    words(Scheme::EspTouch2, data);
+}
+
+/// Words for the receiver of SimpleConfig; see [`words`].
+pub fn airlink_simpleconfig(data: &[u8]) {
+    words(Scheme::SimpleConfig, data);
+}
+
+/// Words for the receiver of SmartConfig; see [`words`].
+pub fn airlink_smartconfig(data: &[u8]) {
+    words(Scheme::SmartConfig, data);
+}
+
+/// What one receiver hears of one or two senders, five bytes a frame: length above the overhead,
+/// time step, step of the sequence number with direction and talker, and the byte of a group's
+/// address. Nothing panics, and what is believed could have been sent.
+fn words(scheme: Scheme, data: &[u8]) {
+    const FRAME: usize = 5;
+    let keys = Keys { product_secret: Some(b"secret".to_vec()), ..Keys::default() };
+    let plan = Plan { channels: vec![6], ..Plan::default() };
+    let mut hopper = Hopper::new(plan, &[scheme], &keys, Duration::ZERO);
+    let (mut at_us, mut sequence) = (0, [0_u16; 4]);
+    for chunk in data.chunks_exact(FRAME) {
+        let [high, low, step, how, byte] = *chunk else { return };
+        let place = usize::from(how >> 6);
+        at_us += u64::from(step) * 100;
+        sequence[place] = (sequence[place] + u16::from(how & 0xF)) % 4096;
+        let up = how & 0x40 != 0;
+        let length = u16::from_be_bytes([high, low]);
+        // The bytes of a group's address sum to 0 modulo 256 (Simple Config).
+        let number = length as u8 & 0x7F;
+        let sum = [0x01, 0x00, 0x5E, number, byte].into_iter().fold(0_u8, u8::wrapping_add);
+        let group = Mac::of_group([239, number, sum.wrapping_neg(), byte]);
+        let frame = Frame {
+            at_us: Some(at_us),
+            channel: 6,
+            direction: if up { Direction::Up } else { Direction::Down },
+            source: Mac([2, 0, 0, 0, 0, how >> 7]),
+            destination: if how & 0x20 != 0 { group } else { Mac::BROADCAST },
+            bssid: Mac([2, 0, 0, 0, 0, 9]),
+            sequence: Some(sequence[place]),
+            length: length.saturating_add(if up { 82 } else { 80 }),
+            overhead: (how & 0x10 != 0).then_some(if up { 82 } else { 80 }),
+        };
+        if let Some((by, Event::Complete(found))) = hopper.hear(&frame) {
+            assert_eq!(by, scheme);
+            assert!(found.ssid.len() <= 32 && found.password.len() <= 64);
+            assert!(found.extra.len() <= 64);
+        }
+    }
+    let _ = hopper.reason().code();
+}
+
 /// Writes of a phone and notifications of a device, a byte of length before each; the first byte
 /// chooses the framing. Nothing panics, and a phone fails at most once.
 pub fn ble(data: &[u8]) {
     let Some((&first, mut rest)) = data.split_first() else { return };
     let size = ble::PIECE_MIN;
-    let courier: Box<dyn ble::Courier> = match first % 3 {
+    let carrier = if first % 5 == 3 { Carrier::Gatt } else { Carrier::Serial };
+    let courier: Box<dyn ble::Courier> = match first % 5 {
         // Without security: a key agreement for each input would be all it does.
         0 | 1 => Box::new(ble::blufi::BluFiPhone::new(size, None)),
+        3 | 4 => Box::new(ImprovPhone::new(carrier, size)),
         _ => Box::new(ble::llsync::LlSyncPhone::new(size)),
     };
-    let porter: Box<dyn ble::Porter> = match first % 3 {
-        0 | 1 => Box::new(ble::blufi::BluFiDevice::new(size, [2; 32], first % 3 == 0)),
+    let porter: Box<dyn ble::Porter> = match first % 5 {
+        0 | 1 => Box::new(ble::blufi::BluFiDevice::new(size, [2; 32], first % 5 == 0)),
+        3 | 4 => Box::new(ImprovDevice::new(carrier, size, About::default(), first & 0x80 == 0)),
         _ => Box::new(ble::llsync::LlSyncDevice::new(size)),
     };
     let network = ble::Network { ssid: b"home".to_vec(), ..ble::Network::default() };
@@ -450,8 +519,13 @@ mod tests {
     type Target = fn(&[u8]);
 
     /// Every target by name.
-    const TARGETS: [(&str, Target); 20] = [
+    const TARGETS: [(&str, Target); 25] = [
         ("airlink", airlink),
+        ("airlink_airkiss", airlink_airkiss),
+        ("airlink_esptouch", airlink_esptouch),
+        ("airlink_esptouch2", airlink_esptouch2),
+        ("airlink_simpleconfig", airlink_simpleconfig),
+        ("airlink_smartconfig", airlink_smartconfig),
         ("alibaba_lan", alibaba_lan),
         ("ble", ble),
         ("coap", coap),

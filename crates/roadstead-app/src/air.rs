@@ -146,7 +146,8 @@ impl Air {
                     }
                     Output::Done => end = Some(Ok(())),
                     Output::Failed(failure) => end = Some(Err(failure)),
-                    Output::Answered(_) | Output::Joining | Output::Joined(_) => {}
+                    Output::Answered(_) | Output::Confirm | Output::Joining | Output::Joined(_) => {
+                    }
                 }
             }
             if let Some(end) = end {

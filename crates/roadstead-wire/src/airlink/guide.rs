@@ -38,7 +38,7 @@ impl Code {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Watch {
     lengths: [u16; WORDS],
-    moments: [Option<Moment>; WORDS],
+    moments: [Moment; WORDS],
     /// Overhead that the last whole code showed, and how often.
     shown: u16,
     runs: u8,
@@ -53,7 +53,7 @@ impl Watch {
         self.lengths.rotate_left(1);
         self.moments.rotate_left(1);
         self.lengths[WORDS - 1] = frame.length;
-        self.moments[WORDS - 1] = Some(Moment::of(frame));
+        self.moments[WORDS - 1] = Moment::of(frame);
         let least = *self.lengths.iter().min()?;
         let overhead = least.checked_sub(code.lowest).filter(|it| is_plausible(*it))?;
         let place = |at: usize| code.place(self.lengths[at] - overhead);
@@ -75,7 +75,7 @@ impl Watch {
     /// Teaches `pace` the words of the code just seen.
     pub(super) fn teach(&self, pace: &mut Pace) {
         for pair in self.moments.windows(2) {
-            if let [Some(earlier), Some(later)] = *pair {
+            if let [earlier, later] = *pair {
                 pace.learn(earlier, later, 1);
             }
         }

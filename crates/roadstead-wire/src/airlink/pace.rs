@@ -8,6 +8,8 @@
 //!
 //! Source: Airlink §2.7 and §6.2.
 
+use core::num::NonZeroU64;
+
 use super::Frame;
 
 /// Samples that make the first estimate.
@@ -23,28 +25,45 @@ const UNTIMED_MAX: i32 = 2;
 /// Sequence numbers wrap here.
 const SEQUENCES: i32 = 4096;
 
-/// When and under which number a frame was heard.
+/// When and under which number a frame was heard. Sixteen bytes: receivers keep hundreds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Moment {
-    pub(super) at_us: Option<u64>,
-    pub(super) sequence: Option<u16>,
+    /// Microseconds and one, so that zero is free for "not told".
+    at: Option<NonZeroU64>,
+    /// Sequence number, or [`UNNUMBERED`].
+    number: u16,
+}
+
+/// No sequence number was told.
+const UNNUMBERED: u16 = u16::MAX;
+
+impl Default for Moment {
+    /// Returns a moment of which nothing is known.
+    fn default() -> Self {
+        Self { at: None, number: UNNUMBERED }
+    }
 }
 
 impl Moment {
     /// Returns the moment of a frame.
     pub(super) fn of(frame: &Frame) -> Self {
-        Self { at_us: frame.at_us, sequence: frame.sequence }
+        let at = frame.at_us.and_then(|us| NonZeroU64::new(us.saturating_add(1)));
+        let number = frame.sequence.filter(|number| i32::from(*number) < SEQUENCES);
+        Self { at, number: number.unwrap_or(UNNUMBERED) }
     }
 
     /// Returns the time since `earlier`, negative when the order was swapped.
     fn time_since(self, earlier: Self) -> Option<i64> {
-        let (now, then) = (i64::try_from(self.at_us?).ok()?, i64::try_from(earlier.at_us?).ok()?);
-        Some(now - then)
+        let (now, then) = (self.at?.get(), earlier.at?.get());
+        Some(i64::try_from(now).ok()? - i64::try_from(then).ok()?)
     }
 
     /// Returns how far the sequence number went on, negative when it went back.
     fn numbers_since(self, earlier: Self) -> Option<i32> {
-        let gap = (i32::from(self.sequence?) - i32::from(earlier.sequence?)).rem_euclid(SEQUENCES);
+        if self.number == UNNUMBERED || earlier.number == UNNUMBERED {
+            return None;
+        }
+        let gap = (i32::from(self.number) - i32::from(earlier.number)).rem_euclid(SEQUENCES);
         Some(if gap >= SEQUENCES / 2 { gap - SEQUENCES } else { gap })
     }
 }

@@ -5,6 +5,8 @@
 //!                       |             '--not joined--> Halted --again--> Network, Connect ...
 //!                       '--silence, refusal--> Over
 //! ```
+//!
+//! A framing without a token is done with the link.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -24,12 +26,14 @@ pub struct Policy {
     pub join: Duration,
     /// For the token to be taken.
     pub token: Duration,
+    /// For a person to confirm at the device, where it asks for that.
+    pub confirm: Duration,
 }
 
 impl Default for Policy {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { answer: seconds(10), join: seconds(60), token: seconds(60) }
+        Self { answer: seconds(10), join: seconds(60), token: seconds(60), confirm: seconds(120) }
     }
 }
 
@@ -53,11 +57,14 @@ pub enum Output {
     Write(Vec<u8>),
     /// The device answers; its name, empty where the framing has none.
     Answered(Vec<u8>),
+    /// A person has to confirm at the device, by its button for example.
+    Confirm,
     /// The device has its credentials and is joining.
     Joining,
     /// The device is on the network.
     Joined(Link),
-    /// The device has the token; the platform says whether it is bound.
+    /// The device has the token, or is on the network where the framing has no token; the platform
+    /// says whether it is bound.
     Done,
     /// It did not work. After [`Failure::NotJoined`] the phone may try [`Dialogue::again`].
     Failed(Failure),
@@ -82,6 +89,9 @@ pub enum Failure {
     /// The device did not take the token, or could not report it.
     #[error("the device did not report its token")]
     Token,
+    /// Nobody confirmed at the device.
+    #[error("nobody confirmed at the device")]
+    NotConfirmed,
     /// The device did not answer in time.
     #[error("the device did not answer to `{0}` in time")]
     Silent(&'static str),
@@ -98,6 +108,7 @@ impl Failure {
             Self::Unread(_) | Self::Step(_) => "ble.refused",
             Self::NotJoined(_) => "attempt.network_not_joined",
             Self::Token => "attempt.token_not_reported",
+            Self::NotConfirmed => "ble.not_confirmed",
             Self::Silent(_) => "ble.silent",
             Self::Closed => "ble.closed",
         }
@@ -123,6 +134,8 @@ pub struct Dialogue {
     /// The answer waited for, the order it is for, and until when.
     waiting: Option<(Answer, &'static str, Duration)>,
     token: Zeroizing<Vec<u8>>,
+    /// Whether a person has to confirm at the device.
+    unconfirmed: bool,
     state: State,
 }
 
@@ -146,7 +159,8 @@ impl Dialogue {
         let mut orders = VecDeque::from([Order::Open, Order::Station]);
         orders.extend([Order::Network(network), Order::Connect]);
         let token = Zeroizing::new(token);
-        Self { courier, policy, orders, waiting: None, token, state: State::Ready }
+        let state = State::Ready;
+        Self { courier, policy, orders, waiting: None, token, unconfirmed: false, state }
     }
 
     /// Returns when [`Input::Timeout`] is due.
@@ -163,6 +177,9 @@ impl Dialogue {
             }
             (State::Talking, Input::Notified(bytes)) => self.notified(bytes, now, out),
             (State::Talking, Input::Timeout) => match self.waiting {
+                Some((Answer::Link, _, due)) if now >= due && self.unconfirmed => {
+                    self.fail(Failure::NotConfirmed, out);
+                }
                 Some((Answer::Link, _, due)) if now >= due => self.not_joined(None, out),
                 Some((_, order, due)) if now >= due => self.fail(Failure::Silent(order), out),
                 Some(_) | None => {}
@@ -197,6 +214,7 @@ impl Dialogue {
             }
             if let Some(answer) = answer {
                 let wait = match answer {
+                    Answer::Link if self.unconfirmed => self.policy.confirm,
                     Answer::Link => self.policy.join,
                     Answer::Token => self.policy.token,
                     Answer::Info | Answer::Step(_) | Answer::Log | Answer::Networks => {
@@ -205,6 +223,10 @@ impl Dialogue {
                 };
                 self.waiting = Some((answer, order.name(), now + wait));
                 return;
+            }
+            // A framing that has no words for a token ends here.
+            if matches!(order, Order::Token(_)) {
+                return self.done(out);
             }
         }
     }
@@ -247,13 +269,9 @@ impl Dialogue {
                 if !taken {
                     return self.fail(Failure::Token, out);
                 }
-                let mut writes = Vec::new();
-                self.courier.send(&Order::Close, &mut writes);
-                out.extend(writes.into_iter().map(Output::Write));
-                out.push(Output::Done);
-                self.state = State::Over;
-                return;
+                return self.done(out);
             }
+            Report::Authorized(authorized) => return self.confirm(authorized, now, out),
             Report::Error(number) => return self.fail(Failure::Unread(number), out),
             // Unasked, or an answer to something else.
             Report::Info { .. }
@@ -265,6 +283,28 @@ impl Dialogue {
         }
         self.waiting = None;
         self.go_on(now, out);
+    }
+
+    /// Hears whether a person has to confirm; waits accordingly.
+    fn confirm(&mut self, authorized: bool, now: Duration, out: &mut Vec<Output>) {
+        if self.unconfirmed != authorized {
+            return;
+        }
+        self.unconfirmed = !authorized;
+        if self.unconfirmed {
+            out.push(Output::Confirm);
+        }
+        if let Some((Answer::Link, _, due)) = &mut self.waiting {
+            *due = now + if authorized { self.policy.join } else { self.policy.confirm };
+        }
+    }
+
+    fn done(&mut self, out: &mut Vec<Output>) {
+        let mut writes = Vec::new();
+        self.courier.send(&Order::Close, &mut writes);
+        out.extend(writes.into_iter().map(Output::Write));
+        out.push(Output::Done);
+        self.state = State::Over;
     }
 
     fn not_joined(&mut self, reason: Option<u8>, out: &mut Vec<Output>) {

@@ -15,14 +15,16 @@
 //! |---|---|---|---|
 //! | [`blufi`] | Espressif's BluFi; without security also the combo subset of Tencent | DH-1024, AES-128 | anyone near |
 //! | [`llsync`] | Tencent's LLSync, assisted provisioning | none | anyone near |
+//! | [`improv`] | Improv, also over a serial line | none | who may press the device's button |
 //!
-//! Neither proves to the phone that the device is the right one: an active attacker in radio range
+//! None of them proves to the phone that the device is the right one: an active attacker in radio range
 //! can stand between them. What binds a device to an owner is the bind token.
 //!
 //! Source: Airlink §8, §9, §11.
 
 pub mod blufi;
 mod dialogue;
+pub mod improv;
 pub mod llsync;
 mod provisioner;
 mod speech;
@@ -63,6 +65,73 @@ impl Gatt {
         let mut uuid = self.base;
         uuid[2..4].copy_from_slice(&short.to_be_bytes());
         uuid
+    }
+
+    /// Returns the service as a driver serves it, under the given number: that of the framing or
+    /// another it is also known by.
+    pub fn service(&self, service: u16) -> Service {
+        let characteristic = |short: u16, role: Role| Characteristic {
+            uuid: self.uuid(short),
+            role,
+            tag: None,
+            value: Vec::new(),
+        };
+        Service {
+            uuid: self.uuid(service),
+            characteristics: alloc::vec![
+                characteristic(self.write, Role::Write),
+                characteristic(self.notify, Role::Notify),
+            ],
+            data: None,
+        }
+    }
+}
+
+/// A service as a driver serves it, whatever the framing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// The service, big-endian.
+    pub uuid: [u8; 16],
+    /// Its characteristics.
+    pub characteristics: Vec<Characteristic>,
+    /// Service data to advertise, under a 16-bit number of the Bluetooth base.
+    pub data: Option<(u16, Vec<u8>)>,
+}
+
+/// One characteristic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Characteristic {
+    /// Its number, big-endian.
+    pub uuid: [u8; 16],
+    /// What a phone may do with it.
+    pub role: Role,
+    /// The first byte of the notifications that belong here, which is not sent; `None` when all do.
+    pub tag: Option<u8>,
+    /// Its value before the first notification.
+    pub value: Vec<u8>,
+}
+
+/// What a phone may do with a characteristic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Write it, with or without response.
+    Write,
+    /// Read it and be notified.
+    Notify,
+    /// Read it.
+    Read,
+}
+
+impl Service {
+    /// Returns which characteristic a notification of a [`Porter`] belongs to, and its value.
+    pub fn route<'a>(&self, note: &'a [u8]) -> Option<(usize, &'a [u8])> {
+        let notified = |it: &Characteristic| it.role == Role::Notify;
+        let at = self
+            .characteristics
+            .iter()
+            .position(|it| notified(it) && it.tag.is_none_or(|tag| note.first() == Some(&tag)))?;
+        let skip = usize::from(self.characteristics.get(at)?.tag.is_some());
+        Some((at, note.get(skip..)?))
     }
 }
 

@@ -86,6 +86,11 @@ impl Provisioner {
         self.tell(&Report::Networks(networks), out);
     }
 
+    /// A person has confirmed at the device, or that has run out; of use to framings that ask.
+    pub fn authorized(&mut self, authorized: bool, out: &mut Vec<Task>) {
+        self.tell(&Report::Authorized(authorized), out);
+    }
+
     /// Replaces the log a phone may ask for; no secret may be in it.
     pub fn set_log(&mut self, log: &str) {
         self.log = log.as_bytes().to_vec();

@@ -91,6 +91,8 @@ pub enum Report {
     Networks(Vec<(Vec<u8>, i8)>),
     /// Its log.
     Log(Vec<u8>),
+    /// Whether it takes credentials, or a person has to confirm at the device first.
+    Authorized(bool),
     /// It could not read what the phone sent; the number is the framing's.
     Error(u8),
 }

@@ -1,6 +1,7 @@
 //! Vectors in both directions, recorded airs with losses, and properties.
 
 mod air;
+mod hostile;
 mod properties;
 mod vectors;
 

@@ -5,7 +5,7 @@ use alloc::vec;
 use proptest::prelude::*;
 
 use super::super::air::{Dice, noise};
-use super::super::{EncodeError, ack, airkiss, esptouch2, smartconfig};
+use super::super::{EncodeError, ack};
 use super::*;
 
 /// A key that fits the scheme, or none where the scheme goes without.
@@ -150,19 +150,5 @@ fn a_wrong_key_is_named_and_nothing_is_believed() {
         let mut hopper = parked(6, &wrong);
         assert!(believed(&mut hopper, &heard(&round, &request, 4)).is_empty(), "{scheme}");
         assert_eq!(hopper.reason(), super::super::Reason::DecryptFailed, "{scheme}");
-    }
-}
-
-/// What each scheme holds per receiver (budget: 16 kB).
-#[test]
-fn receivers_are_small() {
-    for (name, bytes) in [
-        ("airkiss", size_of::<airkiss::AirKiss>()),
-        ("esptouch", size_of::<super::super::esptouch::EspTouch>()),
-        ("esptouch2", size_of::<esptouch2::EspTouch2>()),
-        ("simpleconfig", size_of::<super::super::simpleconfig::SimpleConfig>()),
-        ("smartconfig", size_of::<smartconfig::SmartConfig>()),
-    ] {
-        assert!(bytes <= 12 * 1024, "{name}: {bytes} bytes beside its sessions");
     }
 }

@@ -170,7 +170,7 @@ impl Porter for BluFiDevice {
             Report::Networks(networks) => self.say(Kind::Data(0x11), &list(networks), notes),
             Report::Error(number) => self.say(Kind::Data(0x12), &[*number], notes),
             // BluFi has no words for these.
-            Report::Info { .. } | Report::Step(..) | Report::Log(_) => {}
+            Report::Info { .. } | Report::Step(..) | Report::Log(_) | Report::Authorized(_) => {}
         }
     }
 }

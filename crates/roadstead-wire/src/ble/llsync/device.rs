@@ -88,7 +88,7 @@ impl Porter for LlSyncDevice {
                 self.say(report::LOG, log, notes);
             }
             // LLSync has no words for these.
-            Report::Networks(_) | Report::Error(_) => {}
+            Report::Networks(_) | Report::Error(_) | Report::Authorized(_) => {}
         }
     }
 }
