@@ -39,6 +39,8 @@ const PUBLISH_BYTES: usize = 5;
 const RAW: &str = "raw";
 /// The channel of whole P0 payloads of a product without a model.
 const P0_CHANNEL: &str = "p0";
+/// The fact about a device that names its alerts and faults that are on.
+const SIGNALS: &str = "signals";
 /// The only answer there is: how many clients are on line.
 const REPLY_CLIENTS: u8 = 0;
 
@@ -61,7 +63,7 @@ pub(super) struct GizwitsSession {
     pending: Vec<Pending>,
     /// Made at the first use; of this very product.
     layout: Option<Box<Known>>,
-    /// Alerts and faults that are on.
+    /// Alerts and faults that are on, those of the last connection included.
     active: Vec<Box<str>>,
 }
 
@@ -70,7 +72,10 @@ impl GizwitsSession {
     pub(super) fn new(own: Account, random: u64) -> Self {
         // Any half of the random number tells connections apart.
         let connection = (random >> 32) as u32;
-        Self { own, connection, sn: 0, pending: Vec::new(), layout: None, active: Vec::new() }
+        let active = own.device.info.get(SIGNALS).and_then(Value::as_array);
+        let names = active.into_iter().flatten().filter_map(Value::as_str);
+        let active = names.map(Box::from).collect();
+        Self { own, connection, sn: 0, pending: Vec::new(), layout: None, active }
     }
 
     fn did(&self) -> &str {
@@ -200,6 +205,10 @@ impl GizwitsSession {
         }
         if !events.is_empty() {
             out.push(Heard { uplink: Uplink::Events(events), reply: None });
+            // After the events: what the next connection must not repeat, or end unheard.
+            let active = self.active.iter().map(|name| Value::from(&**name)).collect();
+            let fact = (SIGNALS.to_string(), Value::Array(active));
+            out.push(Heard { uplink: Uplink::Info(Map::from_iter([fact])), reply: None });
         }
     }
 

@@ -4,6 +4,7 @@
 
 use std::boxed::Box;
 use std::string::String;
+use std::sync::Arc;
 use std::vec::Vec;
 
 use bytes::Bytes;
@@ -170,6 +171,9 @@ impl Play {
                 self.reports += 1;
             } else if let Uplink::Events(events) = heard.uplink {
                 self.events += events.len();
+            } else if let Uplink::Info(facts) = heard.uplink {
+                let device = Arc::make_mut(&mut account.device);
+                device.info.extend(facts);
             } else if let Uplink::Ignored { .. } = heard.uplink {
                 // An acknowledgement, or an answer to the laboratory's phone.
             } else if let Uplink::Malformed { code: "model.violation", .. } = heard.uplink {

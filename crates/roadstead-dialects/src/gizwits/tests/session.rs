@@ -75,10 +75,13 @@ fn mine() -> String {
 fn a_recorded_report_becomes_values() {
     let mut bench = Bench::new(pet_house());
     let heard = bench.hear(&broadcast(), "000000030e0000910405fe800a030119460201");
-    let [Uplink::Report { services, rejected }, Uplink::Events(events)] = &heard[..] else {
+    let [Uplink::Report { services, rejected }, Uplink::Events(events), Uplink::Info(facts)] =
+        &heard[..]
+    else {
         panic!("{heard:?}")
     };
     assert!(rejected.is_empty());
+    assert_eq!(Value::Object(facts.clone()), json!({"signals": ["Alert_2", "Fault_LED"]}));
     let (service, values) = &services[0];
     assert_eq!((&**service, values.at), ("default", NOW));
     assert_eq!(values.properties["LED_Color"], "Purple");
@@ -97,8 +100,25 @@ fn a_recorded_report_becomes_values() {
     // The same status again is no new event; its end is one.
     assert_eq!(bench.hear(&broadcast(), "000000030e0000910405fe800a030119460201").len(), 1);
     let ended = bench.hear(&broadcast(), "000000030e0000910405fe800a030119460200");
-    let [_, Uplink::Events(events)] = &ended[..] else { panic!("{ended:?}") };
+    let [_, Uplink::Events(events), Uplink::Info(_)] = &ended[..] else { panic!("{ended:?}") };
     assert_eq!((&*events[0].event, &events[0].params["value"]), ("Fault_LED", &json!(false)));
+}
+
+/// What ends while the module is away is told when it is back, and what goes on is not repeated.
+#[test]
+fn alerts_outlive_the_connection() {
+    let mut first = Bench::new(pet_house());
+    let heard = first.hear(&broadcast(), "000000030e0000910405fe800a030119460201");
+    let Some(Uplink::Info(facts)) = heard.last() else { panic!("{heard:?}") };
+    let mut account = first.account.clone();
+    std::sync::Arc::make_mut(&mut account.device).info.extend(facts.clone());
+    let session = cloud().session(&account, 1);
+    let mut second = Bench { account, session };
+    let heard = second.hear(&broadcast(), "000000030e0000910405fe800a030119460200");
+    let [_, Uplink::Events(events), Uplink::Info(facts)] = &heard[..] else { panic!("{heard:?}") };
+    assert_eq!(events.len(), 1);
+    assert_eq!((&*events[0].event, &events[0].params["value"]), ("Fault_LED", &json!(false)));
+    assert_eq!(Value::Object(facts.clone()), json!({"signals": ["Alert_2"]}));
 }
 
 /// The recording reports 255 where the model ends at 254.
@@ -142,8 +162,12 @@ fn a_read_brings_values_to_whoever_asked_and_to_the_shadow() {
     let message = bench.say(9, &request).expect("fits");
     assert_eq!(hex::encode(&message.payload), "00000003080000930000000102");
     let heard = bench.hear(&mine(), "0000000312000094000000010305fe800a030119460200");
-    let [Uplink::Report { .. }, Uplink::Events(_), Uplink::Response { request, response }] =
-        &heard[..]
+    let [
+        Uplink::Report { .. },
+        Uplink::Events(_),
+        Uplink::Info(_),
+        Uplink::Response { request, response },
+    ] = &heard[..]
     else {
         panic!("{heard:?}")
     };
