@@ -69,7 +69,7 @@ pub(crate) enum Verb<'a> {
 }
 
 /// The rests of [`Verb::Sys`] that are spelled in one place. A request's answer is on the same
-/// name with [`REPLY`] behind it.
+/// name with [`sys::REPLY`] behind it.
 pub(crate) mod sys {
     /// End of every answer's topic.
     pub(crate) const REPLY: &str = "_reply";
