@@ -10,13 +10,14 @@ const LOOK_MS = 1000;
 // The newest; the head says how many there are in all.
 const DEVICES_SHOWN = 50;
 const OWNERS_EVERY = 5;
+const FAILING_SHOWN = 20;
 const STAGES = Object.keys(WORDS.en.stages);
 const HOPS = { up: "↑", down: "↓", cloud: "•", phone: "☎", api: "»" };
 
 const state = {
   language: localStorage.getItem(LANGUAGE) || (navigator.language.startsWith("zh") ? "zh" : "en"),
   token: sessionStorage.getItem(TOKEN), project: sessionStorage.getItem(PROJECT),
-  devices: [], total: 0, attempts: [], owners: new Map(), names: new Map(), bound: 0,
+  devices: [], total: 0, failing: [], failingTotal: 0, strangers: [], attempts: [], owners: new Map(), names: new Map(), bound: 0,
   selected: null, why: null, trace: [], shadow: [], presence: null, search: "", looks: 0, shown: {},
 };
 
@@ -78,7 +79,7 @@ async function signIn(event) {
 
 function signOut() {
   sessionStorage.clear();
-  Object.assign(state, { token: null, project: null, selected: null, devices: [], attempts: [], shown: {} });
+  Object.assign(state, { token: null, project: null, selected: null, devices: [], failing: [], strangers: [], attempts: [], shown: {} });
   page();
 }
 
@@ -120,10 +121,12 @@ async function look() {
 }
 
 async function read() {
-  const [devices, attempts] = await Promise.all([api(`/devices?limit=${DEVICES_SHOWN}`), api("/attempts?limit=20")]);
+  const [devices, attempts, failing] = await Promise.all([api(`/devices?limit=${DEVICES_SHOWN}`),
+    api("/attempts?limit=20"), api(`/failing-devices?limit=${FAILING_SHOWN}`)]);
   state.devices = devices.devices;
   state.total = devices.page.count;
   state.attempts = attempts.attempts;
+  Object.assign(state, { failing: failing.devices, failingTotal: failing.page.count });
   if (state.looks % OWNERS_EVERY === 0) await readOwners();
   state.looks += 1;
   if (!state.selected && state.devices.length > 0) {
@@ -139,7 +142,10 @@ async function readOwners() {
   state.owners = new Map(bindings.bindings.filter((binding) => binding.role === "owner")
     .map((binding) => [binding.device_id, binding.user_id]));
   const quietly = (path) => api(path).catch(() => ({}));
-  const [users, spaces] = await Promise.all([quietly("/users"), quietly("/apps")]);
+  // Strangers are the administrator's to see.
+  const [users, spaces, strangers] = await Promise.all([quietly("/users"), quietly("/apps"),
+    quietly(`/strangers?limit=${FAILING_SHOWN}`)]);
+  state.strangers = strangers.strangers || [];
   state.names = new Map((users.users || []).map((user) => [user.user_id, user.username]));
   const space = (spaces.applications || []).find((app) => app.app_id === state.project);
   $("space").textContent = space ? space.app_name : "";
@@ -171,6 +177,7 @@ function render() {
     h("div", { class: `tile ${kind}` }, h("b", null, String(count)), h("span", null, label))));
   renderDevices();
   renderDetail();
+  renderFailing();
   renderAttempts();
 }
 
@@ -249,6 +256,24 @@ function trace() {
     h("span", null, h("span", { class: "what" }, entry.what),
       entry.code === "ok" ? null : h("span", { class: "failed" }, entry.code),
       entry.text ? h("span", { class: "text" }, entry.text) : null))));
+}
+
+/** Who was refused and is still away: registered devices, then those that nobody registered. */
+function renderFailing() {
+  $("failing").hidden = state.failing.length + state.strangers.length === 0;
+  $("failing-count").textContent = state.failingTotal + state.strangers.length;
+  const known = state.failing.map((device) => [device.device_id, device.device_name, device.refused_at, device.reason, null]);
+  const strangers = state.strangers.map((one) => [null,
+    [one.product, one.node].filter(Boolean).join(" · ") || words().stranger, one.at, one.reason, one.peer]);
+  const data = [...known, ...strangers].map((row) => [...row, ago(row[2])]);
+  show("failing-rows", [data, state.selected], () => data.map(([id, label, , why, peer, when]) => {
+    const choose = id ? { on: { click: () => select(id), keydown: (event) => { if (event.key === "Enter") select(id); } },
+      tabindex: "0", role: "button" } : {};
+    return h("article", { class: `refusal ${id ? "known" : ""} ${id && id === state.selected ? "on" : ""}`, ...choose },
+      h("div", { class: "row" }, h("strong", null, label), h("span", { class: "sub" }, [peer, when].filter(Boolean).join(" · ")),
+        h("span", { class: "grow" }), id ? null : pill("idle", words().stranger)),
+      reason({ reason: why }));
+  }));
 }
 
 function renderAttempts() {
