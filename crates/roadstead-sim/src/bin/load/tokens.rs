@@ -8,7 +8,7 @@ use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
 use openssl::sign::Signer;
 use roadstead_wire::mqtt::packet::{Connect, Opaque, Packet, PacketId, Publish, QoS, Version};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::{Barrier, Semaphore};
 
 use crate::cpu;
@@ -39,6 +39,49 @@ pub(crate) struct Options {
     /// Log-ins under way at the same time
     #[arg(long, default_value_t = 64)]
     ramp: usize,
+    /// Address of the phones' API, such as http://127.0.0.1:8080; a phone then binds devices
+    #[arg(long)]
+    http: Option<String>,
+    /// Devices that the phone binds as soon as their token is known, the first ones
+    #[arg(long, default_value_t = 100)]
+    bind: usize,
+}
+
+/// A signed-in phone.
+struct Phone {
+    client: reqwest::Client,
+    url: String,
+    token: String,
+}
+
+impl Phone {
+    /// Makes an account of its own.
+    async fn sign_up(http: &str) -> Result<Self, String> {
+        let client = reqwest::Client::builder().tcp_nodelay(true).no_proxy().build();
+        let client = client.map_err(|error| error.to_string())?;
+        let name = format!("load-{}", std::process::id());
+        let body = json!({"username": name, "password": format!("{name}-password")});
+        let answer = client.post(format!("{http}/app/v1/users")).json(&body).send().await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        let body: Value = answer.json().await.map_err(|error| error.to_string())?;
+        let token = body["token"].as_str().ok_or_else(|| format!("no sign-up: {body}"))?;
+        Ok(Self { client, url: format!("{http}/app/v1/bindings"), token: token.to_owned() })
+    }
+
+    async fn bind(&self, n: usize) -> Result<(), String> {
+        let body = json!({"token": token(n), "product": PRODUCT, "device": node(n)});
+        let call = self.client.post(&self.url).bearer_auth(&self.token).json(&body).send();
+        let answer = call.await.map_err(|error| error.to_string())?;
+        if answer.status().as_u16() == 201 {
+            return Ok(());
+        }
+        Err(format!("not bound: {}", answer.text().await.unwrap_or_default()))
+    }
+}
+
+/// The token that a device makes.
+fn token(n: usize) -> String {
+    format!("{n:032X}")
 }
 
 /// A fleet file of `count` devices.
@@ -58,10 +101,15 @@ pub(crate) fn fleet(count: usize) -> String {
 pub(crate) async fn run(options: Options) -> Result<String, String> {
     let everybody = std::sync::Arc::new(Barrier::new(options.count + 1));
     let places = std::sync::Arc::new(Semaphore::new(options.ramp));
+    let phone = match &options.http {
+        Some(http) => Some(std::sync::Arc::new(Phone::sign_up(http).await?)),
+        None => None,
+    };
     let mut reports = tokio::task::JoinSet::new();
     for n in 0..options.count {
         let (address, everybody, places) =
             (options.address.clone(), everybody.clone(), places.clone());
+        let phone = phone.clone().filter(|_| n < options.bind);
         let slot = Duration::from_secs(options.secs).mul_f64(n as f64 / options.count as f64);
         reports.spawn(async move {
             let place = places.acquire_owned().await.map_err(|error| error.to_string())?;
@@ -73,31 +121,42 @@ pub(crate) async fn run(options: Options) -> Result<String, String> {
             let begun = Instant::now();
             let replied = tokio::time::timeout(PATIENCE, report(&mut device, n)).await;
             replied.map_err(|_| "no match_reply".to_owned())??;
-            Ok::<_, String>(begun.elapsed())
+            let replied = begun.elapsed();
+            let Some(phone) = phone else { return Ok((replied, None)) };
+            phone.bind(n).await?;
+            Ok::<_, String>((replied, Some(begun.elapsed())))
         });
     }
     everybody.wait().await;
     let cpu_before = options.pid.and_then(cpu::of_process);
-    let (mut times, mut failures) = (Vec::new(), Vec::new());
+    let (mut times, mut bound, mut failures) = (Vec::new(), Vec::new(), Vec::new());
     while let Some(report) = reports.join_next().await {
         match report.map_err(|error| error.to_string())? {
-            Ok(time) => times.push(time),
+            Ok((replied, binding)) => {
+                times.push(replied);
+                bound.extend(binding);
+            }
             Err(error) => failures.push(error),
         }
     }
     let cpu = options.pid.and_then(cpu::of_process).zip(cpu_before).map(|(after, b)| after - b);
     times.sort();
-    let at = |share: f64| {
-        let n = ((times.len() as f64) * share) as usize;
-        times.get(n.min(times.len().saturating_sub(1))).map(|t| t.as_secs_f64() * 1e3)
-    };
+    bound.sort();
     Ok(json!({
         "task": "tokens", "replied": times.len(), "failed": failures.len(),
         "failure": failures.first(), "secs": options.secs,
-        "reply_p50_ms": at(0.5), "reply_p99_ms": at(0.99), "reply_max_ms": at(1.0),
+        "reply_p50_ms": at(&times, 0.5), "reply_p99_ms": at(&times, 0.99),
+        "reply_max_ms": at(&times, 1.0),
+        "bound": bound.len(), "bound_p50_ms": at(&bound, 0.5), "bound_p99_ms": at(&bound, 0.99),
         "server_cpu_us_each": cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / times.len().max(1) as f64),
     })
     .to_string())
+}
+
+/// The time, ms, that this share of the sorted times is not above.
+fn at(times: &[Duration], share: f64) -> Option<f64> {
+    let n = ((times.len() as f64) * share) as usize;
+    times.get(n.min(times.len().saturating_sub(1))).map(|time| time.as_secs_f64() * 1e3)
 }
 
 /// CONNECT of a device that expects system topics without subscribing them (Alibaba §2).
@@ -120,7 +179,7 @@ fn connect(n: usize) -> Result<Connect, String> {
 async fn report(device: &mut Device, n: usize) -> Result<(), String> {
     let topic = format!("/sys/{PRODUCT}/{}/thing/awss/enrollee/match", node(n));
     let payload = json!({"id": "1", "version": "1.0", "method": "thing.awss.enrollee.match",
-        "params": {"token": format!("{n:032X}")}});
+        "params": {"token": token(n)}});
     let reply = format!("{topic}_reply");
     let mut publish = Publish::new(topic.as_str(), payload.to_string(), QoS::AtLeastOnce);
     publish.id = Some(PacketId::MIN);
