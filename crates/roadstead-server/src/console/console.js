@@ -258,22 +258,39 @@ function trace() {
       entry.text ? h("span", { class: "text" }, entry.text) : null))));
 }
 
-/** Who was refused and is still away: registered devices, then those that nobody registered. */
+/** Who was refused and is still away: registered devices, then clients that are none of ours. */
 function renderFailing() {
-  $("failing").hidden = state.failing.length + state.strangers.length === 0;
-  $("failing-count").textContent = state.failingTotal + state.strangers.length;
-  const known = state.failing.map((device) => [device.device_id, device.device_name, device.refused_at, device.reason, null]);
-  const strangers = state.strangers.map((one) => [null,
-    [one.product, one.node].filter(Boolean).join(" · ") || words().stranger, one.at, one.reason, one.peer]);
-  const data = [...known, ...strangers].map((row) => [...row, ago(row[2])]);
-  show("failing-rows", [data, state.selected], () => data.map(([id, label, , why, peer, when]) => {
-    const choose = id ? { on: { click: () => select(id), keydown: (event) => { if (event.key === "Enter") select(id); } },
-      tabindex: "0", role: "button" } : {};
+  const strangers = together(state.strangers);
+  $("failing").hidden = state.failing.length + strangers.length === 0;
+  $("failing-count").textContent = state.failingTotal + strangers.length;
+  const known = state.failing.map((device) =>
+    [device.device_id, device.device_name, [ago(device.refused_at)], device.reason, null]);
+  const unknown = strangers.map(({ product, node, host, at, reason: why, times }) =>
+    [null, [product, node].filter(Boolean).join(" · ") || words().unknown,
+      [host, times > 1 ? `×${times}` : null, ago(at)], why, product || node ? words().stranger : null]);
+  const data = [...known, ...unknown];
+  show("failing-rows", [data, state.selected], () => data.map(([id, label, about, why, mark]) => {
+    const choose = id ? { tabindex: "0", role: "button", on: { click: () => select(id),
+      keydown: (event) => { if (event.key === "Enter") select(id); } } } : {};
     return h("article", { class: `refusal ${id ? "known" : ""} ${id && id === state.selected ? "on" : ""}`, ...choose },
-      h("div", { class: "row" }, h("strong", null, label), h("span", { class: "sub" }, [peer, when].filter(Boolean).join(" · ")),
-        h("span", { class: "grow" }), id ? null : pill("idle", words().stranger)),
+      h("div", { class: "row" }, h("strong", null, label),
+        h("span", { class: "sub" }, about.filter(Boolean).join(" · ")), h("span", { class: "grow" }),
+        mark ? pill("idle", mark) : null),
       reason({ reason: why }));
   }));
+}
+
+/** Refusals of the same client for the same reason are one row, that of the newest. */
+function together(strangers) {
+  const rows = new Map();
+  for (const one of strangers) {
+    const host = (one.peer || "").replace(/:\d+$/, "");
+    const key = JSON.stringify([one.product, one.node, host, one.reason.code]);
+    const row = rows.get(key);
+    if (row) row.times += 1;
+    else rows.set(key, { ...one, host, times: 1 });
+  }
+  return [...rows.values()];
 }
 
 function renderAttempts() {
