@@ -109,6 +109,9 @@ pub enum BindError {
     /// Another device presented it.
     #[error("the bind token was reported by another device")]
     OtherDevice,
+    /// The device was moved to another instance and reports its tokens there.
+    #[error("the device belongs to another region")]
+    OtherRegion,
     /// The device has an owner, and the product does not let a new user take over.
     #[error("the device is bound to another user")]
     BoundToOther,
@@ -128,6 +131,7 @@ impl BindError {
             Self::OtherAccount => "bind.other_account",
             Self::OtherSpace => "bind.other_space",
             Self::OtherDevice => "bind.other_device",
+            Self::OtherRegion => "bind.other_region",
             Self::BoundToOther => "bind.bound_to_other",
             Self::NotBound => "bind.not_bound",
         }

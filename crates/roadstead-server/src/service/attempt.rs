@@ -50,7 +50,7 @@ pub(super) struct Onboarding {
     fresh: Mutex<Recent<DeviceId, AttemptId>>,
     fresh_count: AtomicUsize,
     /// Devices with a failed attempt that was kept a short while ago.
-    failed: Mutex<Recent<DeviceId, ()>>,
+    failed: Mutex<Recent<(DeviceId, Option<UserId>), ()>>,
 }
 
 struct Running {
@@ -230,7 +230,11 @@ impl Platform {
 
     /// True when what happens to the device is the caller's business: it has no owner, or the
     /// caller is one of its users.
-    async fn is_open_to(&self, caller: &Caller, device: &DeviceId) -> Result<bool, StoreError> {
+    pub(super) async fn is_open_to(
+        &self,
+        caller: &Caller,
+        device: &DeviceId,
+    ) -> Result<bool, StoreError> {
         let bindings = self.store.bindings_of_device(device).await?;
         Ok(bindings.is_empty() || bindings.iter().any(|binding| binding.user == caller.user))
     }
@@ -267,13 +271,8 @@ impl Platform {
         error: BindError,
     ) {
         let now = self.clock.now();
-        // Firmware repeats itself, and a hostile device would do so for ever.
-        {
-            let mut failed = self.onboarding.failed.lock();
-            if failed.get_mut(device, now).is_some() {
-                return;
-            }
-            failed.set(device.clone(), (), now);
+        if !self.may_keep_failed(device, None, now) {
+            return;
         }
         marks.extend(self.onboarding.early.lock().remove(device, now));
         marks.sort_by_key(|mark| mark.at);
@@ -289,6 +288,40 @@ impl Platform {
         if let Err(error) = self.store.create_attempt(attempt).await {
             tracing::warn!(%error, %device, "keeping a failed attempt");
         }
+    }
+
+    /// True when a failed attempt of the device, or of a user with it, is kept now: firmware
+    /// repeats itself, and a hostile party would do so for ever.
+    pub(super) fn may_keep_failed(
+        &self,
+        device: &DeviceId,
+        user: Option<&UserId>,
+        now: Timestamp,
+    ) -> bool {
+        let key = (device.clone(), user.cloned());
+        let mut failed = self.onboarding.failed.lock();
+        if failed.get_mut(&key, now).is_some() {
+            return false;
+        }
+        failed.set(key, (), now);
+        true
+    }
+
+    /// Returns the running attempt of a device that this user's phone named.
+    pub(super) fn attempt_named_by(
+        &self,
+        device: &DeviceId,
+        user: &UserId,
+        now: Timestamp,
+    ) -> Option<AttemptId> {
+        let mut running = self.onboarding.running.lock();
+        let running = running.get_mut(device, now)?;
+        (running.named_by.as_ref() == Some(user)).then(|| running.attempt.clone())
+    }
+
+    /// The next report of the device is the first one after its binding.
+    pub(super) fn watch_first_report(&self, device: &DeviceId, id: AttemptId, now: Timestamp) {
+        self.onboarding.watch_first_report(device.clone(), id, now);
     }
 
     /// Adds marks of a device to its attempt, with what was remembered of it before.

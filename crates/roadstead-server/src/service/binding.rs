@@ -170,9 +170,23 @@ impl Platform {
         let now = self.clock.now();
         let query = BindQuery { digest, device: device.clone(), user: caller.user.clone(), now };
         match self.store.bind_token(query).await? {
-            Ok(view) => self.told_bound(view, Hop::Phone, now).await,
+            Ok(view) => {
+                let token = view.token.clone();
+                let is_own = token.user.is_none() && view.newly_bound;
+                let binding = self.told_bound(view, Hop::Phone, now).await?;
+                if is_own {
+                    self.note_own_bound(caller, &token, &binding.device, now).await;
+                }
+                Ok(binding)
+            }
             Err(error) => {
                 let known = self.store.token(&digest).await?.map(|view| view.token);
+                let error = match (&device, error) {
+                    (Some(id), BindError::UnknownToken) if self.is_elsewhere(id).await? => {
+                        BindError::OtherRegion
+                    }
+                    (_, error) => error,
+                };
                 self.told_refused(caller, known, device, error, now).await;
                 Err(error.into())
             }
@@ -212,9 +226,13 @@ impl Platform {
     ) {
         self.observer.count("bind", error.code());
         let reported = token.as_ref().and_then(|token| token.device.clone());
-        if let Some(device) = reported.or(device) {
+        let named = device;
+        if let Some(device) = reported.or(named.clone()) {
             let user = caller.user.as_str();
             self.note(&device, Entry::new(now, Hop::Phone, "bind", error.code(), user));
+        }
+        if let Some(device) = token.as_ref().map_or(named.as_ref(), |token| token.device.as_ref()) {
+            self.note_own_refused(caller, token.as_ref(), device, error, now).await;
         }
         // Asking too early is no ending, and a stranger cannot end somebody's attempt.
         let own = token.filter(|token| token.user.as_ref() == Some(&caller.user));
@@ -292,7 +310,7 @@ impl Platform {
     }
 
     /// The log-in of a device that now speaks is its last one.
-    async fn connected_mark(&self, device: &DeviceId) -> Option<Mark> {
+    pub(super) async fn connected_mark(&self, device: &DeviceId) -> Option<Mark> {
         let presence = self.store.presence(device).await.ok()?;
         Some(cloud_mark(Stage::Connected, presence.online_at?))
     }
@@ -641,13 +659,14 @@ fn failure(error: BindError) -> Outcome {
 }
 
 /// True when asking again with the same token cannot succeed.
-fn is_final(error: BindError) -> bool {
+pub(super) fn is_final(error: BindError) -> bool {
     matches!(
         error,
         BindError::Expired
             | BindError::AlreadyUsed
             | BindError::OtherDevice
             | BindError::BoundToOther
+            | BindError::OtherRegion
     )
 }
 

@@ -25,6 +25,7 @@ mod model;
 pub mod model_file;
 mod notice;
 mod outbox;
+mod own_token;
 mod password;
 mod policy;
 mod product;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use roadstead_core::device::Device;
 use roadstead_core::exchange::Downlink;
+use roadstead_core::port::StoreError;
 use roadstead_core::{DeviceId, SpaceId, Value};
 use roadstead_dialects::cloud::Place;
 
@@ -48,6 +49,11 @@ impl Platform {
     /// Returns where a device belongs; `None` is here.
     pub(super) fn place_of(&self, device: &Device) -> Option<Place> {
         self.place_of_region(setting(device, REGION).and_then(Value::as_str)?)
+    }
+
+    /// True when a device belongs to another instance.
+    pub(super) async fn is_elsewhere(&self, id: &DeviceId) -> Result<bool, StoreError> {
+        Ok(self.store.device(id).await?.is_some_and(|device| self.place_of(&device).is_some()))
     }
 
     /// Returns where a region is; `None` is here, or not known.

@@ -11,6 +11,7 @@ mod huawei;
 mod import;
 mod login;
 mod outbox;
+mod own_token;
 mod register;
 mod runlog;
 

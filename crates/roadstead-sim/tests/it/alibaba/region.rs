@@ -41,6 +41,15 @@ async fn a_moved_device_is_told_asks_again_and_is_bound_there() {
     );
     drop(device);
 
+    // A phone that looks for it here is told why it cannot be bound here, and so is the operator.
+    let phone = Phone::new(here.address("http"), "ann").await;
+    let bind = json!({"product": PRODUCT, "device": NODE, "token": "0".repeat(32)});
+    let (status, body) = phone.call(Method::POST, "/bindings", Some(bind)).await;
+    assert_eq!((status, &body["code"]), (409, &json!("bind.other_region")), "{body}");
+    let attempts = here.api.get(&format!("/attempts?device_id={}", lamp())).await;
+    let ending = &attempts["attempts"][0]["ending"];
+    assert_eq!(ending["code"], "bind.other_region", "{attempts}");
+
     let address = bootstrap().await;
     assert_eq!(address, peer);
     let url = format!("http://{}/auth/bootstrap/regionId/7", here.address("vendor_http"));
