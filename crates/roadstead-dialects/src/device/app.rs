@@ -137,7 +137,7 @@ pub enum Event {
     },
     /// The date.
     Clock(Timestamp),
-    /// The platform's answer about a sub-device; 0 is success.
+    /// The platform's answer about a sub-device, or its word about one; 0 is success.
     SubDevice {
         /// Which.
         device: SubDevice,

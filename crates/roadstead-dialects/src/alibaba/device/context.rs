@@ -9,6 +9,7 @@ use core::net::Ipv4Addr;
 
 use bytes::Bytes;
 use roadstead_core::attempt::Stage;
+use roadstead_core::exchange::SubDevice;
 use roadstead_core::{Code, Map, Secret, Tick, Value};
 
 use super::super::alcs;
@@ -44,6 +45,8 @@ pub(super) struct Memory {
     pub(super) ip: Ipv4Addr,
     /// What was reported last, in the vendor's coding.
     pub(super) reported: BTreeMap<String, Value>,
+    /// As a gateway: those that were attached, with their secrets.
+    pub(super) subs: Vec<(SubDevice, Secret)>,
     /// Requests that wait for the application.
     pub(super) questions: Questions,
     /// Keys and sessions of local control.

@@ -18,12 +18,13 @@
 //!
 //! Unlike the firmware: tokens cannot be guessed from the time since boot, a refused
 //! `match_reply` is believed, and a better key of local control ends the use of the built-in one.
-//! Not here: firmware updates, files, gateways, BLE, zero-config, scanning for networks.
+//! Not here: firmware updates, files, BLE, zero-config, scanning for networks.
 //!
 //! Source: Alibaba §2 to §8, §10; Link Kit 3.0.1 and smart-living 1.6.0, transcripts v301_*, l16_*.
 
 mod config;
 mod context;
+mod gateway;
 mod http;
 mod lan;
 mod life;
@@ -76,6 +77,7 @@ impl Device {
             clock_offset: None,
             ip: Ipv4Addr::UNSPECIFIED,
             reported: BTreeMap::new(),
+            subs: Vec::new(),
             questions: question::Questions::default(),
             local: alcs::Server::with_factory_key(),
             failure: None,

@@ -16,6 +16,8 @@ const QUESTIONS_MAX: usize = 32;
 pub(super) enum Origin {
     /// To the platform, on this topic.
     Cloud(Box<str>),
+    /// To the platform, on this topic of a sub-device.
+    Sub(Box<str>),
     /// To a phone in the LAN.
     Local {
         /// The request.
@@ -67,6 +69,6 @@ impl Questions {
 
     /// Forgets what the platform asked on a connection that is gone.
     pub(super) fn forget_cloud(&mut self) {
-        self.open.retain(|question| !matches!(question.origin, Origin::Cloud(_)));
+        self.open.retain(|question| matches!(question.origin, Origin::Local { .. }));
     }
 }

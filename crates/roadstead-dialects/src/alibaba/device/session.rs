@@ -21,6 +21,7 @@ use super::super::alcs::{KeyPair, server::blacklist};
 use super::super::lan::{Answer, Ask, IdStyle, info::number, trim};
 use super::super::topic::{Topic, Verb, sys};
 use super::context::Context;
+use super::gateway::{self, Gateway};
 use super::http::Place;
 use super::question::Origin;
 use super::{local, store, values};
@@ -78,6 +79,7 @@ pub(super) struct Session {
     keys_due: Option<Tick>,
     has_reported: bool,
     is_disabled: bool,
+    gateway: Gateway,
 }
 
 impl Session {
@@ -98,6 +100,7 @@ impl Session {
             keys_due: None,
             has_reported: false,
             is_disabled: false,
+            gateway: Gateway::default(),
         };
         session.introduce(cx);
         session
@@ -162,6 +165,7 @@ impl Session {
                 cx.tell(Event::Rejected { what, code: "command.timeout", detail });
             }
         }
+        self.gateway.timeout(cx);
         if self.keys_due.is_some_and(|due| cx.now >= due) {
             self.ask_keys(cx);
         }
@@ -185,7 +189,7 @@ impl Session {
         };
         let asked = self.asked.iter().map(|asked| asked.due).min().map(|due| (due, "a reply"));
         let keys = self.keys_due.map(|due| (due, "keys of local control"));
-        earliest(step, earliest(asked, keys))
+        earliest(earliest(step, self.gateway.deadline()), earliest(asked, keys))
     }
 
     /// Whether a factory reset is not confirmed yet: such a device answers no query (§5.6).
@@ -226,7 +230,15 @@ impl Session {
             return self.queue.push_back(request);
         }
         match request {
-            Request::Report { service, properties, .. } => {
+            Request::Report { node: Some(device), service, properties } => {
+                gateway::report(&device, &service, properties, cx);
+            }
+            Request::Post { node: Some(device), event, params, .. } => {
+                let rest = format!("{}{event}{}", sys::EVENT, sys::POST);
+                gateway::say(&device, &rest, params.into(), cx);
+            }
+            Request::SubDevice { device, action } => self.gateway.request(device, action, cx),
+            Request::Report { node: None, service, properties } => {
                 let model = cx.memory.config.model.clone();
                 let wire = values::properties_to_wire(model.as_deref(), &service, properties);
                 self.ask(sys::PROPERTY_POST, wire.into(), cx);
@@ -235,7 +247,7 @@ impl Session {
                     cx.stage(Stage::FirstReport, None);
                 }
             }
-            Request::Post { service, event, params, .. } => {
+            Request::Post { node: None, service, event, params, .. } => {
                 let model = cx.memory.config.model.clone();
                 let (event, wire) =
                     values::event_to_wire(model.as_deref(), &service, &event, &params);
@@ -250,12 +262,8 @@ impl Session {
                 let params = info.into_iter().map(attribute).collect();
                 self.ask(sys::INFO_UPDATE, params, cx);
             }
-            // Answers, unbinding, reset and QR codes are the parent's; there are no sub-devices.
-            Request::Answer { .. }
-            | Request::Unbind
-            | Request::SubDevice { .. }
-            | Request::Scanned(_)
-            | Request::Reset => {}
+            // Answers, unbinding, reset and QR codes are the parent's.
+            Request::Answer { .. } | Request::Unbind | Request::Scanned(_) | Request::Reset => {}
         }
     }
 
@@ -278,6 +286,10 @@ impl Session {
         match Topic::parse(topic)? {
             Topic::Device { product, node, verb } if (product, node) == cx.names() => match verb {
                 Verb::Sys(rest) => self.heard(rest, topic, payload, cx),
+                Verb::Combine(_) => {
+                    self.gateway.replied(payload, cx);
+                    None
+                }
                 Verb::NtpResponse => {
                     self.time(payload, cx);
                     None
@@ -294,13 +306,16 @@ impl Session {
                 | Verb::OtaRequest
                 | Verb::OtaProgress
                 | Verb::NtpRequest
-                | Verb::Combine(_)
                 | Verb::ShadowUpdate
                 | Verb::ShadowGet
                 | Verb::Custom(_) => None,
             },
             Topic::ExtRrpc { .. } => {
                 self.call(topic.into(), payload, cx);
+                None
+            }
+            Topic::Device { product, node, verb: Verb::Sys(rest) } => {
+                self.gateway.message((product, node), (rest, topic), payload, cx);
                 None
             }
             Topic::Device { .. }
@@ -343,6 +358,10 @@ impl Session {
                 self.confirm(rest, &ask.id, cx);
                 return Some(Verdict::Deleted);
             }
+            sys::TOPO_CHANGE | sys::TOPO_ADD_NOTIFY | sys::GATEWAY_PERMIT => {
+                self.gateway.told(rest, &ask.params, cx);
+                self.confirm(rest, &ask.id, cx);
+            }
             sys::BOOTSTRAP_NOTIFY => return Some(Verdict::Redirected),
             "thing/bootstrap/config/push" => return moved(&ask.params).map(Verdict::Moved),
             sys::EVENT_NOTIFY => {
@@ -366,6 +385,7 @@ impl Session {
     ) -> Option<Verdict> {
         match asked {
             sys::MATCH => return Some(Verdict::Match(payload.clone())),
+            sys::TOPO_ADD | sys::TOPO_DELETE => self.gateway.replied(payload, cx),
             sys::RESET if self.reset.take().is_some() => {
                 cx.out.push(store::set(store::RESET, None));
                 return Some(self.ready(cx));

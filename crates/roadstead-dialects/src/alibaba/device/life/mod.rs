@@ -292,11 +292,21 @@ impl Life {
                 self.answer(key, code, &status, &output, cx);
             }
             Request::Reset | Request::Unbind => self.factory_reset(cx),
-            Request::SubDevice { .. } => {
-                let detail = "this device is no gateway".to_string();
-                let (what, code) = ("sub_device".into(), "command.unsupported");
-                cx.tell(Event::Rejected { what, code, detail });
-            }
+            Request::SubDevice { .. } => match &mut self.phase {
+                Phase::Online(session) => session.request(request, cx),
+                Phase::Off
+                | Phase::Listening
+                | Phase::Switching { .. }
+                | Phase::Joining { .. }
+                | Phase::Calling { .. }
+                | Phase::Registering { .. }
+                | Phase::Connecting { .. }
+                | Phase::Pausing { .. } => {
+                    let detail = "the gateway is off line".to_string();
+                    let (what, code) = ("sub_device".into(), "command.offline");
+                    cx.tell(Event::Rejected { what, code, detail });
+                }
+            },
             Request::Scanned(_) => {}
             Request::Report { .. } | Request::Post { .. } | Request::Info(_) => {
                 self.say(request, cx);
@@ -305,7 +315,7 @@ impl Life {
     }
 
     fn say(&mut self, request: Request, cx: &mut Context<'_>) {
-        if let Request::Report { service, properties, .. } = &request {
+        if let Request::Report { node: None, service, properties } = &request {
             let model = cx.memory.config.model.clone();
             let wire = values::properties_to_wire(model.as_deref(), service, properties.clone());
             cx.memory.reported.extend(wire);
@@ -333,9 +343,10 @@ impl Life {
     ) {
         let Some(question) = cx.memory.questions.take(key) else { return };
         let model = cx.memory.config.model.clone();
-        let data = match &question.command {
-            Some(name) => values::output_to_wire(model.as_deref(), name, output),
-            None => roadstead_core::Map::new(),
+        let data = match (&question.command, &question.origin) {
+            (Some(_), Origin::Sub(_)) => output.clone(),
+            (Some(name), _) => values::output_to_wire(model.as_deref(), name, output),
+            (None, _) => roadstead_core::Map::new(),
         };
         // The application's numbers are not the vendor's: 0 is its success.
         let answer = match code {
@@ -347,7 +358,7 @@ impl Life {
             }
         };
         match question.origin {
-            Origin::Cloud(topic) => answer_cloud(topic, &answer, cx),
+            Origin::Cloud(topic) | Origin::Sub(topic) => answer_cloud(topic, &answer, cx),
             Origin::Local { exchange, session } => {
                 if let Some(lan) = &mut self.lan {
                     lan.answer_local(&exchange, session, &answer, cx);

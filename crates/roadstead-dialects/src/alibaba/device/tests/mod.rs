@@ -6,6 +6,7 @@
 
 mod bind;
 mod control;
+mod gateway;
 mod operate;
 mod pair;
 mod platform;

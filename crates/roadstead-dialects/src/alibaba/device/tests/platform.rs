@@ -2,7 +2,7 @@
 //! decisions, one device's shadow.
 
 use roadstead_core::binding::{self, BindError, BindToken, Facts, TokenState};
-use roadstead_core::exchange::{Answer, Downlink, Uplink};
+use roadstead_core::exchange::{Answer, Downlink, SubDevice, SubDeviceProof, SubDevices, Uplink};
 use roadstead_core::product::Rebind;
 use roadstead_core::{RequestId, UserId};
 
@@ -21,6 +21,10 @@ pub(super) struct Platform {
     pub(super) account: Account,
     cloud: std::boxed::Box<dyn Cloud>,
     session: Option<std::boxed::Box<dyn Session>>,
+    /// Registered sub-devices; which are attached and which are on line.
+    pub(super) subs: Vec<(Account, bool, bool)>,
+    /// Values that sub-devices reported.
+    pub(super) sub_reported: Vec<(SubDevice, Map<String, Value>)>,
     subscribed: Vec<String>,
     tokens: BTreeMap<String, BindToken>,
     pub(super) owner: Option<UserId>,
@@ -40,6 +44,8 @@ impl Platform {
             account: account(PRODUCT, NODE, lamp()),
             cloud: Alibaba.cloud(&Value::Null).expect("default settings"),
             session: None,
+            subs: Vec::new(),
+            sub_reported: Vec::new(),
             subscribed: Vec::new(),
             tokens: BTreeMap::new(),
             owner: None,
@@ -173,6 +179,10 @@ impl Platform {
                 self.subscribed.push(filter.to_string());
                 Some(qos_max)
             }
+            Grant::Sub { device, qos_max } if self.sub(&device).is_some() => {
+                self.subscribed.push(filter.to_string());
+                Some(qos_max)
+            }
             Grant::Sub { .. } | Grant::Denied => None,
         }
     }
@@ -180,15 +190,24 @@ impl Platform {
     /// Takes a message; returns what the device gets back.
     pub(super) fn publish(&mut self, topic: &str, payload: &Bytes, now: Tick) -> Vec<Message> {
         let Some(mut session) = self.session.take() else { return Vec::new() };
-        assert_eq!(session.publish_route(topic), Route::Own, "{topic}");
+        let (account, sub) = match session.publish_route(topic) {
+            Route::Own => (self.account.clone(), None),
+            Route::Sub(device) => {
+                (self.sub(&device).expect("a known sub-device").0.clone(), Some(device))
+            }
+            other => panic!("{topic}: {other:?}"),
+        };
         let mut heard = Vec::new();
-        session.uplink(&self.account, topic, payload, date(now), &mut heard);
+        session.uplink(&account, topic, payload, date(now), &mut heard);
         assert!(!heard.is_empty(), "{topic}");
         let mut messages = Vec::new();
         for Heard { uplink, reply } in heard {
-            let answer = self.take(uplink, now);
+            let answer = match &sub {
+                Some(device) => self.take_of_sub(device, uplink),
+                None => self.take(uplink, now),
+            };
             if let Some(reply) = reply {
-                session.answer(&self.account, &reply, &answer, date(now), &mut messages);
+                session.answer(&account, &reply, &answer, date(now), &mut messages);
             }
         }
         let subscribed = &self.subscribed;
@@ -209,6 +228,70 @@ impl Platform {
             .downlink(&self.account, id, request, date(now), &mut messages)
             .expect("a request of this vendor's");
         messages
+    }
+
+    /// Sends a request about a sub-device.
+    pub(super) fn ask_sub(&mut self, device: &SubDevice, request: &Downlink) -> Vec<Message> {
+        let account = self.sub(device).expect("a known sub-device").0.clone();
+        let mut messages = Vec::new();
+        let session = self.session.as_mut().expect("the gateway is on line");
+        let id = Some(RequestId(77));
+        session.downlink(&account, id, request, date(Tick::ZERO), &mut messages).expect("sent");
+        messages
+    }
+
+    fn sub(&mut self, device: &SubDevice) -> Option<&mut (Account, bool, bool)> {
+        self.subs.iter_mut().find(|(account, ..)| {
+            account.product.id.as_str() == &*device.product && account.device.node == device.node
+        })
+    }
+
+    fn take_of_sub(&mut self, device: &SubDevice, uplink: Uplink) -> Answer {
+        let is_online = self.sub(device).is_some_and(|(_, _, online)| *online);
+        match uplink {
+            _ if !is_online => {
+                return Answer::Refused { code: "subdevice.not_attached", detail: "".into() };
+            }
+            Uplink::Report { services, .. } => {
+                let values = services.into_iter().flat_map(|(_, values)| values.properties);
+                self.sub_reported.push((device.clone(), values.collect()));
+            }
+            Uplink::Response { request, response } => {
+                self.responses.extend(request.map(|id| (id, response.code)));
+            }
+            _ => {}
+        }
+        Answer::Done
+    }
+
+    fn take_subs(&mut self, said: SubDevices) -> Answer {
+        let mut results = Vec::new();
+        let mut prove = |this: &mut Self, proof: SubDeviceProof, is_login: bool| {
+            let Some((account, attached, online)) = this.sub(&proof.device) else {
+                return results.push((proof.device, Err("subdevice.unknown")));
+            };
+            let verified = Alibaba
+                .cloud(&Value::Null)
+                .expect("default settings")
+                .verify_sub_device(account, &proof.proof, date(Tick::ZERO));
+            match (is_login, verified.is_ok()) {
+                (true, is_right) => *online = is_right && *attached,
+                (false, is_right) => *attached |= is_right,
+            }
+            results.push((proof.device, verified));
+        };
+        match said {
+            SubDevices::Bind(proofs) => proofs.into_iter().for_each(|p| prove(self, p, false)),
+            SubDevices::Login(proofs) => proofs.into_iter().for_each(|p| prove(self, p, true)),
+            SubDevices::Offline(devices) | SubDevices::Unbind(devices) => {
+                for device in devices {
+                    self.sub(&device).expect("known").2 = false;
+                    results.push((device, Ok(())));
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+        Answer::SubDevices(results)
     }
 
     fn take(&mut self, uplink: Uplink, now: Tick) -> Answer {
@@ -237,6 +320,7 @@ impl Platform {
                 self.responses.extend(request.map(|id| (id, response.code)));
                 Answer::Done
             }
+            Uplink::SubDevices(said) => self.take_subs(said),
             Uplink::Time => Answer::Time { received: date(now), sent: date(now) },
             Uplink::Malformed { code, detail } => panic!("{code}: {detail}"),
             _ => Answer::Done,
