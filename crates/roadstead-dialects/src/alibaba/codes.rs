@@ -35,7 +35,7 @@ pub(super) const NO_CONFIG: i64 = 6713;
 
 /// `code` of answers; 200 is success. The vendor documents 400, 460, 429, 5xx and a group of 6xxx;
 /// which of those its cloud sends for each cause is UNVERIFIED.
-const REPLY: [(Code, i64); 29] = [
+const REPLY: [(Code, i64); 30] = [
     ("api.quota", 429),
     ("auth.frozen", 6206),
     ("bind.already_used", 6403),
@@ -43,6 +43,7 @@ const REPLY: [(Code, i64); 29] = [
     ("bind.expired", 6403),
     ("bind.other_account", 6403),
     ("bind.other_device", 6403),
+    ("bind.other_region", 6403),
     ("bind.other_space", 6403),
     ("bind.unknown_token", 6403),
     ("device.exists", 6289),

@@ -37,7 +37,7 @@ const CONNACK: [(Code, u8); 18] = [
 ];
 
 /// `code` of `*_reply` messages; 0 is success, everything else makes the SDK report a refusal.
-const REPLY: [(Code, i32); 17] = [
+const REPLY: [(Code, i32); 18] = [
     ("auth.bad_password", 401),
     ("auth.no_credential", 401),
     ("auth.unknown_device", 404),
@@ -48,6 +48,7 @@ const REPLY: [(Code, i32); 17] = [
     ("bind.not_reported", 409),
     ("bind.other_account", 403),
     ("bind.other_device", 403),
+    ("bind.other_region", 403),
     ("bind.other_space", 403),
     ("bind.unknown_token", 404),
     ("device.unknown", 404),

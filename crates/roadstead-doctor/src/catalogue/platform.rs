@@ -36,6 +36,7 @@ static ROWS: &[(&str, &str)] = &[
     ("bind.not_reported", "bind.token_unknown"),
     ("bind.other_account", "bind.token_refused"),
     ("bind.other_device", "bind.token_refused"),
+    ("bind.other_region", "bind.token_refused"),
     ("bind.other_space", "bind.token_refused"),
     ("bind.unknown_token", "bind.token_unknown"),
     ("command.expired", "command.expired"),

@@ -84,6 +84,7 @@ static TABLE: &[(Code, Wire)] = &[
     row("bind.not_reported",       409, "IOTDA.014925", 409),
     row("bind.other_account",      403, "IOTDA.014926", 403),
     row("bind.other_device",       409, "IOTDA.014927", 409),
+    row("bind.other_region",       409, "IOTDA.014927", 409),
     row("bind.other_space",        403, "IOTDA.014928", 403),
     row("bind.unknown_token",      404, "IOTDA.014929", 404),
     row("certificate.invalid",     400, "IOTDA.014951", 400),

@@ -67,6 +67,10 @@ pub enum ControlError {
     /// It does not answer.
     #[error("the device does not answer")]
     Silent,
+    /// It answers, and has no such resource: it is being given its network, or its firmware was
+    /// built without.
+    #[error("the device does not offer local control now")]
+    NotOffered,
     /// It refuses, or what it says is wrong.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -77,6 +81,7 @@ impl ControlError {
     pub fn code(self) -> Code {
         match self {
             Self::Silent => "local.silent",
+            Self::NotOffered => "local.not_offered",
             Self::Client(error) => error.code(),
         }
     }
@@ -240,7 +245,10 @@ impl Control {
                 coap::Output::Send { to, bytes } => out.push(ControlOutput::Send { to, bytes }),
                 coap::Output::Response { key, message, .. } if self.auth == Some(key) => {
                     self.auth = None;
-                    self.authorized(&message.payload, now, out);
+                    match message.code {
+                        coap::Code::NOT_FOUND => self.fail(ControlError::NotOffered, out),
+                        _ => self.authorized(&message.payload, now, out),
+                    }
                 }
                 coap::Output::Response { key, message, .. } => {
                     self.answered(key, &message, now, out);

@@ -369,6 +369,11 @@ fn what_a_device_says_about_itself_and_asks() {
     let heard = lamp.hear_raw(&topic, br#"{"id":"3","params":{"version":"1"}}"#.to_vec()).remove(0);
     let none = lamp.answer(&heard, &Answer::Done);
     assert_eq!((&*none.topic, body(&none)["data"].clone()), (&*topic, json!({})));
+    // The newer form; no `url` in the answer is no update for either (§9).
+    let ask = json!({"id": "4", "params": {"module": "default"}});
+    let heard = lamp.hear("thing/ota/firmware/get", &ask);
+    let none = body(&lamp.answer(&heard, &Answer::Done));
+    assert_eq!((&none["id"], &none["code"], &none["data"]), (&json!("4"), &json!(200), &json!({})));
     let heard = lamp.hear("thing/config/get", &json!({"id": "3", "params": {}}));
     assert_eq!(body(&lamp.answer(&heard, &Answer::Config(None)))["code"], 6713);
     assert!(lamp.send(&Downlink::Config(json!({"no": "url"}))).is_err());

@@ -1,4 +1,4 @@
-//! One port for everything, old TLS, and the vendor's throttle (traps 6, 8, 9, 10 and 15).
+//! One port for everything, old TLS, and the vendor's throttle (traps 6 to 10 and 15).
 
 use std::pin::Pin;
 use std::time::{Duration, Instant};
@@ -35,6 +35,34 @@ async fn old_tls(address: &str) -> SslStream<TcpStream> {
     let suite = stream.ssl().current_cipher().expect("a suite").name();
     assert!(!suite.starts_with("PSK") && suite.contains("SHA"), "{suite}");
     stream
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trap_07_firmware_that_trusts_another_authority_leaves_its_reason() {
+    let any = Address(Some(([127, 0, 0, 1], 0).into()));
+    let platform = with_lamp(|config| config.listen.shared = any).await;
+    let mut builder = SslContextBuilder::new(SslMethod::tls_client()).expect("a context");
+    // Nothing but the vendor's authority is compiled in: this server's is not.
+    builder.set_verify(SslVerifyMode::PEER);
+    builder.set_max_proto_version(Some(SslVersion::TLS1_2)).expect("TLS 1.2");
+    builder.set_cipher_list(SUITES).expect("suites");
+    let ssl = Ssl::new(&builder.build()).expect("a connection");
+    let socket = TcpStream::connect(platform.address("shared")).await.expect("connects");
+    let mut stream = SslStream::new(ssl, socket).expect("a stream");
+    Pin::new(&mut stream).connect().await.expect_err("an authority that it does not know");
+    drop(stream);
+    let reason = async {
+        loop {
+            let list = platform.api.get("/strangers").await;
+            if let Some(stranger) = list["strangers"].get(0) {
+                return stranger["reason"].clone();
+            }
+        }
+    };
+    let reason = timeout(Duration::from_secs(20), reason).await.expect("it is noted");
+    assert_eq!(reason["code"], "tls.handshake", "{reason}");
+    assert!(reason.to_string().contains("unknown ca"), "{reason}");
+    platform.stop().await;
 }
 
 fn request() -> String {

@@ -47,8 +47,8 @@ async fn a_moved_device_is_told_asks_again_and_is_bound_there() {
     let (status, body) = phone.call(Method::POST, "/bindings", Some(bind)).await;
     assert_eq!((status, &body["code"]), (409, &json!("bind.other_region")), "{body}");
     let attempts = here.api.get(&format!("/attempts?device_id={}", lamp())).await;
-    let ending = &attempts["attempts"][0]["ending"];
-    assert_eq!(ending["code"], "bind.other_region", "{attempts}");
+    let reason = &attempts["attempts"][0]["reason"];
+    assert_eq!(reason["code"], "bind.other_region", "{attempts}");
 
     let address = bootstrap().await;
     assert_eq!(address, peer);

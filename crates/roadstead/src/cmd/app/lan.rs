@@ -156,6 +156,11 @@ impl Local {
             let answer = alibaba::control(device, names, key, service, params).await;
             answer.map_err(|error| failed(&error))
         })?;
-        out.answer(&json!({ "data": data }), |_| format!("{data:#}\n"))
+        let is_empty = data.as_object().is_none_or(serde_json::Map::is_empty);
+        let done = |out: &Out| out.paint().tone(Tone::Good, "Done.");
+        out.answer(&json!({ "data": data }), |out| match is_empty {
+            true => format!("{}\n", done(out)),
+            false => format!("{data:#}\n"),
+        })
     }
 }

@@ -144,6 +144,20 @@ fn a_revoked_key_ends_its_session() {
 }
 
 #[test]
+fn a_device_without_a_network_says_that_it_offers_no_control() {
+    let mut world = World::new(Config { start: Start::SoftAp, ..config() }, Policy::living16());
+    world.run(1000);
+    let own = world.network.clone().expect("its own network");
+    let machine = Control::new(device_address(), (PRODUCT, NODE), pair().access_key(0), 9);
+    let phone = world.phone(0, &own, Phone::Control(machine));
+    world.run(1);
+    order(&mut world, phone, "property/get", Value::Null);
+    world.run(5000);
+    assert_eq!(failed(&world), [ControlError::NotOffered]);
+    assert_eq!(ControlError::NotOffered.code(), "local.not_offered");
+}
+
+#[test]
 fn nobody_there_is_silence() {
     let mut world = World::new(Config { start: Start::Direct, ..config() }, Policy::living16());
     world.network = None;
