@@ -25,12 +25,15 @@ const WRITE_SIZE: usize = 182;
 const DEAF: Duration = Duration::from_secs(10);
 
 /// What is sent, and where to.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Air {
     /// How.
     pub bearer: Bearer,
     /// The simulated radio of the device.
     pub radio: SocketAddr,
+    /// What the message is encrypted with, where the scheme has a key: smartconfig the product's
+    /// secret, the others an AES key or PIN.
+    pub key: Option<Secret>,
     /// Probability that the device loses a copy of a frame, 0.0 to 1.0; Bluetooth loses none.
     pub loss: f64,
 }
@@ -88,7 +91,7 @@ impl Air {
             bssid: ACCESS_POINT,
             phone_ip: own.octets(),
             phone_mac: PHONE,
-            key: None,
+            key: self.key.as_ref().map(Secret::expose),
             extra: if has_token { token.as_bytes() } else { &[] },
             omit_ssid: false,
             port_mark: 0,
@@ -101,7 +104,8 @@ impl Air {
         let seed =
             random.iter().fold(0_u64, |seed, byte| seed << 8 ^ seed >> 56 ^ u64::from(*byte));
         let ear = Ear::open(&round, own, device).await;
-        let life = if ear.is_some() { round.time_out } else { DEAF };
+        let can_hear = ear.is_some() || round.ack.port.is_none();
+        let life = if can_hear { round.time_out } else { DEAF };
         let (start, heard) = (Instant::now(), async {
             match &ear {
                 Some(ear) => ear.hear(&round).await,

@@ -220,6 +220,24 @@ impl Client {
         self.call(Method::POST, &["bindings"], Some(&body)).await
     }
 
+    /// As [`Self::bind_device`], and ends an attempt of the user with it whose own token was not
+    /// needed.
+    ///
+    /// # Errors
+    ///
+    /// The platform's refusal, or it is not reached.
+    pub async fn complete(
+        &self,
+        attempt: &str,
+        (product, device): (&str, &str),
+        token: &str,
+    ) -> Result<Binding, AppError> {
+        let body = json!({
+            "product": product, "device": device, "token": token, "attempt_id": attempt,
+        });
+        self.call(Method::POST, &["bindings"], Some(&body)).await
+    }
+
     /// Lists bindings.
     ///
     /// # Errors

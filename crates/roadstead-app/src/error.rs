@@ -5,6 +5,8 @@ use roadstead_dialects::tencent::app::DialogueError;
 use roadstead_wire::airlink::EncodeError;
 use roadstead_wire::ble::Failure;
 
+use crate::module::ModuleError;
+
 /// Every failure of this crate, each with a stable code.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -56,6 +58,9 @@ pub enum AppError {
         /// Its words.
         words: String,
     },
+    /// A module was not configured, or is not reached in the LAN.
+    #[error(transparent)]
+    Module(#[from] ModuleError),
     /// The scheme cannot carry the credentials.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -88,6 +93,7 @@ impl AppError {
             Self::Refused(error) => error.code(),
             Self::Local(error) => error.code(),
             Self::LocalAnswer { .. } => "command.refused",
+            Self::Module(error) => error.code(),
             Self::Encode(error) => error.code(),
             Self::Bluetooth(failure) => failure.code(),
             Self::Silent => "attempt.device_silent",

@@ -21,10 +21,50 @@ use crate::failure::{Failure, Result, chain};
 
 /// Every dialect that has a device half, alphabetical.
 pub(crate) static KINDS: &[Kind] = &[
-    Kind { dialect: "alibaba", hears_everybody: true, build: alibaba_lamp },
-    Kind { dialect: "huawei", hears_everybody: false, build: huawei_lamp },
-    Kind { dialect: "tencent", hears_everybody: false, build: tencent_lamp },
+    Kind { dialect: "alibaba", hears_everybody: true, ways: ALIBABA, build: alibaba_lamp },
+    Kind { dialect: "huawei", hears_everybody: false, ways: &[Via::None], build: huawei_lamp },
+    Kind { dialect: "tencent", hears_everybody: false, ways: TENCENT, build: tencent_lamp },
 ];
+
+/// Ways of smart-living devices.
+const ALIBABA: &[Via] = &[Via::Softap, Via::Smartconfig, Via::Token, Via::None];
+/// Ways of devices of the C SDKs.
+const TENCENT: &[Via] = &[
+    Via::Softap,
+    Via::Airkiss,
+    Via::Esptouch,
+    Via::Esptouch2,
+    Via::Simpleconfig,
+    Via::Ble,
+    Via::Blufi,
+    Via::Combo,
+    Via::Llsync,
+    Via::Token,
+    Via::None,
+];
+/// Ways of communication modules.
+pub(crate) const MODULE: &[Via] = &[
+    Via::Softap,
+    Via::Airkiss,
+    Via::Esptouch,
+    Via::Esptouch2,
+    Via::Simpleconfig,
+    Via::Token,
+    Via::None,
+];
+
+/// Returns the way that was named, or the usual one; `ways` are those of the dialect's devices.
+pub(crate) fn choose(dialect: &str, ways: &[Via], named: Option<Via>) -> Result<Via> {
+    match (named, ways) {
+        (Some(via), _) if ways.contains(&via) => Ok(via),
+        (None, [usual, ..]) => Ok(*usual),
+        (_, _) => {
+            let known: Vec<String> = ways.iter().map(|via| format!("`{}`", via.name())).collect();
+            let known = known.join(", ");
+            Err(Failure::Usage(format!("devices of `{dialect}` take `--via` {known}")))
+        }
+    }
+}
 
 /// A dialect's virtual device.
 pub(crate) struct Kind {
@@ -32,6 +72,8 @@ pub(crate) struct Kind {
     pub(crate) dialect: &'static str,
     /// Its devices are found by questions to everybody.
     hears_everybody: bool,
+    /// How they come by network and owner, the usual way first.
+    pub(crate) ways: &'static [Via],
     build: fn(&Flash, IpAddr) -> Result<Firmware>,
 }
 
@@ -124,6 +166,10 @@ pub(crate) enum Via {
     Esptouch2,
     /// Its radio overhears Realtek Simple Config.
     Simpleconfig,
+    /// Its radio overhears the smartconfig of its vendor (Alibaba).
+    Smartconfig,
+    /// Over Bluetooth, in the framing of its vendor.
+    Ble,
     /// Over Bluetooth: BluFi with security.
     Blufi,
     /// Over Bluetooth: the subset of BluFi without security.
@@ -133,6 +179,12 @@ pub(crate) enum Via {
 }
 
 impl Via {
+    /// Returns the word of the command line.
+    pub(crate) fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
     /// Returns how it goes through the simulated air, if it does.
     pub(crate) fn bearer(self) -> Option<Bearer> {
         Some(match self {
@@ -141,6 +193,9 @@ impl Via {
             Self::Esptouch => Bearer::Sniffed(Scheme::EspTouch),
             Self::Esptouch2 => Bearer::Sniffed(Scheme::EspTouch2),
             Self::Simpleconfig => Bearer::Sniffed(Scheme::SimpleConfig),
+            Self::Smartconfig => Bearer::Sniffed(Scheme::SmartConfig),
+            // The only vendor with a framing of its own.
+            Self::Ble => Bearer::LlSync,
             Self::Blufi => Bearer::BluFi,
             Self::Combo => Bearer::Combo,
             Self::Llsync => Bearer::LlSync,
@@ -281,15 +336,18 @@ fn alibaba_lamp(flash: &Flash, ip: IpAddr) -> Result<Firmware> {
             return Err(Failure::Usage(text.to_owned()));
         }
     };
-    config.start = match (flash.via, flash.via.bearer()) {
-        (_, Some(_)) => {
-            let text = "devices of this dialect take `--via softap`, `token` or `none`";
-            return Err(Failure::Usage(text.to_owned()));
-        }
-        (Via::Softap, None) => alibaba::Start::SoftAp,
-        (Via::Token, None) => alibaba::Start::OnNetwork,
-        (_, None) => alibaba::Start::Direct,
-    };
+    let via = choose("alibaba", ALIBABA, Some(flash.via))?;
+    if via == Via::Smartconfig && flash.product_secret.is_none() {
+        let text = "`--via smartconfig` needs `--product-secret`: it decrypts the password";
+        return Err(Failure::Usage(text.to_owned()));
+    }
+    let starts = [
+        (Via::Softap, alibaba::Start::SoftAp),
+        (Via::Smartconfig, alibaba::Start::SmartConfig),
+        (Via::Token, alibaba::Start::OnNetwork),
+    ];
+    let start = starts.into_iter().find(|(known, _)| *known == via);
+    config.start = start.map_or(alibaba::Start::Direct, |(_, start)| start);
     if let IpAddr::V4(ip) = ip {
         config.ip = ip;
     }
@@ -308,6 +366,7 @@ fn alibaba_lamp(flash: &Flash, ip: IpAddr) -> Result<Firmware> {
 
 /// A Huawei device with the sample lamp on it. It has an owner only through the API.
 fn huawei_lamp(flash: &Flash, _: IpAddr) -> Result<Firmware> {
+    choose("huawei", &[Via::None], Some(flash.via))?;
     let lamp = Lamp::sample(&flash.device);
     let mut config = huawei::Config::new(&flash.product, &flash.device);
     config.tls = match flash.tls {
@@ -395,7 +454,8 @@ fn tencent_lamp(flash: &Flash, _: IpAddr) -> Result<Firmware> {
         TlsMode::Server => tencent::Proof::Sha1 { tls: true },
         TlsMode::Off => tencent::Proof::Sha1 { tls: false },
     };
-    config.start = match (flash.via, flash.via.bearer()) {
+    let via = choose("tencent", TENCENT, Some(flash.via))?;
+    config.start = match (via, via.bearer()) {
         (_, Some(bearer)) => tencent::Start::OverAir { bearer },
         (Via::Softap, None) => tencent::Start::SoftAp { ssid: format!("tcloud_{}", flash.device) },
         (Via::Token, None) => tencent::Start::OnNetwork { method: tencent::Method::Unknown },
@@ -458,6 +518,7 @@ mod tests {
         };
         let told = |flash: &Flash, word| usage(flash).is_some_and(|text| text.contains(word));
         assert!(told(&flash(), "--secret"));
+        assert!(told(&Flash { via: Via::Ble, ..flash() }, "take `--via` `none`"));
         let secret = Some(Secret::from("a secret"));
         let with_secret = Flash { secret: secret.clone(), ..flash() };
         assert_eq!(usage(&with_secret), None);
@@ -471,6 +532,27 @@ mod tests {
         assert_eq!(usage(&Flash { product_secret: secret, ..member.clone() }), None);
         let strange = tencent_lamp(&Flash { secret: None, ..member }, LOOPBACK).err();
         assert!(strange.is_some_and(|error| error.message().contains("--bootstrap")));
+    }
+
+    #[test]
+    fn a_way_that_a_vendor_has_not_is_refused_with_those_it_has() {
+        for kind in KINDS {
+            for via in Via::value_variants() {
+                let chosen = choose(kind.dialect, kind.ways, Some(*via));
+                assert_eq!(chosen.is_ok(), kind.ways.contains(via), "{} {via:?}", kind.dialect);
+            }
+            assert_eq!(choose(kind.dialect, kind.ways, None).ok(), kind.ways.first().copied());
+        }
+        let refused = choose("gizwits", MODULE, Some(Via::Ble)).expect_err("no Bluetooth");
+        let text = "devices of `gizwits` take `--via` `softap`, `airkiss`, `esptouch`, \
+                    `esptouch2`, `simpleconfig`, `token`, `none`";
+        assert_eq!(refused.message(), text);
+        let secret = Some(Secret::from("a secret"));
+        let unkeyed = Flash { secret, via: Via::Smartconfig, ..flash() };
+        let error = alibaba_lamp(&unkeyed, LOOPBACK).err().expect("no key");
+        assert!(error.message().contains("--product-secret"));
+        let keyed = Flash { product_secret: Some(Secret::from("key")), ..unkeyed };
+        assert!(alibaba_lamp(&keyed, LOOPBACK).is_ok());
     }
 
     #[test]

@@ -5,16 +5,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use roadstead_core::Secret;
+use roadstead_core::{Secret, Tick};
 use roadstead_dialects::device::Fault;
 use roadstead_dialects::gizwits::module::{
     ConnId, Event, Leds, Level, M2mAction, Name, Network, Outbox, Output, RadioEvent, RestartReason,
 };
 use roadstead_dialects::gizwits::serial::Status;
+use roadstead_wire::airlink::Frame;
 use roadstead_wire::http::Head;
 use serde_json::json;
-use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use super::m2m::{Action, Login, Results, Word};
 use super::serial::SerialPort;
@@ -22,7 +24,8 @@ use super::sockets::Sockets;
 use super::{Observer, Options, broadcast_address, http, m2m};
 use crate::event::AgentEvent;
 use crate::hal::Store as _;
-use crate::hal::net::{Clock, Files};
+use crate::hal::net::radio::Frames;
+use crate::hal::net::{Clock, Files, udp};
 
 /// Name of the record in the data directory.
 pub(super) const RECORD: &str = "gizwits";
@@ -64,6 +67,7 @@ pub(super) enum Inbound {
         connection: u64,
         word: Word,
     },
+    Air(Frame),
     Serial(Vec<u8>),
     Installed(bool),
 }
@@ -84,6 +88,21 @@ pub(super) struct Hardware {
     pub(super) port: Option<Arc<SerialPort>>,
     joined: Option<Vec<u8>>,
     pub(super) restart: Option<RestartReason>,
+    radio: Option<Radio>,
+    /// It waits to be configured over its own access point.
+    pub(super) waits: bool,
+}
+
+/// The simulated radio in monitor mode.
+struct Radio {
+    channel: watch::Sender<u8>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Radio {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 impl Hardware {
@@ -108,6 +127,8 @@ impl Hardware {
             port,
             joined: None,
             restart: None,
+            radio: None,
+            waits: false,
         }
     }
 
@@ -149,6 +170,38 @@ impl Hardware {
             false => RadioEvent::JoinFailed(WRONG_NETWORK),
         };
         self.later(Inbound::Radio(event));
+    }
+
+    /// Listens on a channel of the simulated air ([`roadstead_dialects::air`]), or not at all.
+    fn monitor(&mut self, channel: Option<u8>) {
+        let Some(channel) = channel else {
+            self.radio.take().inspect(|radio| radio.task.abort());
+            return;
+        };
+        if let Some(radio) = &self.radio {
+            // A task that has ended hears nothing more, whatever the channel.
+            let _ = radio.channel.send(channel);
+            return;
+        }
+        let at = self.options.air;
+        let socket = udp::bind(at).and_then(UdpSocket::from_std);
+        let socket = match socket {
+            Ok(socket) => socket,
+            Err(error) => return tracing::warn!(%at, %error, "the simulated radio has no port"),
+        };
+        let (sender, tuned) = watch::channel(channel);
+        let (inbox, start) = (self.inbox.clone(), self.clock.instant(Tick::ZERO));
+        let task = tokio::spawn(async move {
+            let mut frames = Frames::new(&socket, start);
+            // An error is a broken socket: nothing more is heard.
+            while let Ok(frame) = frames.next().await {
+                let is_heard = frame.channel == *tuned.borrow();
+                if is_heard && inbox.send(Inbound::Air(frame)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        self.radio = Some(Radio { channel: sender, task });
     }
 
     fn resolve(&self, name: Name, host: &str) {
@@ -195,11 +248,14 @@ impl Hardware {
         }
     }
 
-    fn event(&self, event: Event<'_>) {
+    fn event(&mut self, event: Event<'_>) {
         let at = self.clock.date();
         match event {
             Event::McuReady(key) => self.tell_text("mcu_ready", key),
-            Event::Configuring(way) => self.tell_text("provisioning_started", way),
+            Event::Configuring(way) => {
+                self.waits = way == "softap";
+                self.tell_text("provisioning_started", way);
+            }
             Event::Configured(way) => self.tell_text("credentials_received", way),
             Event::Joined => self.tell(AgentEvent::new(at, "network_joined")),
             Event::Registered(did) => self.tell_text("registered", did),
@@ -229,6 +285,9 @@ fn leds(leds: Leds) -> serde_json::Value {
 
 impl Outbox for Hardware {
     fn put(&mut self, output: Output<'_>) {
+        if matches!(output, Output::OpenAp { .. } | Output::Join { .. } | Output::RadioOff) {
+            self.monitor(None);
+        }
         match output {
             Output::Serial(bytes) => match &self.port {
                 None => self.to_mcu.push_back(bytes.to_vec()),
@@ -244,8 +303,11 @@ impl Outbox for Hardware {
                 self.later(Inbound::Radio(RadioEvent::ApStarted));
             }
             Output::Join { ssid, password } => self.join(ssid, password),
-            // There is no radio to hear anybody with.
-            Output::Monitor(_) | Output::RadioOff => self.joined = None,
+            Output::Monitor(channel) => {
+                self.joined = None;
+                self.monitor(Some(channel));
+            }
+            Output::RadioOff => self.joined = None,
             Output::Scan => self.later(Inbound::Scanned),
             Output::Serve { lan, web } => self.sockets.serve(lan, web),
             Output::Udp { to, bytes } => self.sockets.datagram(to, bytes),

@@ -32,6 +32,7 @@ pub(super) struct Life {
     inbox: mpsc::Receiver<Inbound>,
     clock: Clock,
     factory: Vec<u8>,
+    key: Option<Press>,
 }
 
 impl Life {
@@ -61,7 +62,8 @@ impl Life {
             true => Vec::new(),
             false => options.factory.store(),
         };
-        Ok(Self { module, mcu, hardware, inbox, clock, factory })
+        let key = options.key.clone();
+        Ok(Self { module, mcu, hardware, inbox, clock, factory, key })
     }
 
     /// Runs until the module wants to restart.
@@ -81,6 +83,11 @@ impl Life {
                 Some(press) = orders.recv() => self.press(press),
                 () = sleep(module_at) => self.feed(Input::Timeout),
                 () = sleep(mcu_at) => self.feed_mcu(mcu::Input::Timeout),
+            }
+            if std::mem::take(&mut self.hardware.waits)
+                && let Some(key) = self.key.clone()
+            {
+                self.press(key);
             }
         }
         drop(self);
@@ -197,6 +204,7 @@ impl Life {
                 self.word(&word);
             }
             Inbound::M2m { .. } => {}
+            Inbound::Air(frame) => self.feed(Input::Air(&frame)),
             Inbound::Serial(bytes) => self.feed(Input::Serial(&bytes)),
             Inbound::Installed(done) => self.feed(Input::Installed(done)),
         }

@@ -115,6 +115,11 @@ pub struct Options {
     pub line: Line,
     /// The only network that can be joined, with its password; `None` lets every join succeed.
     pub network: Option<(Vec<u8>, Vec<u8>)>,
+    /// Where its simulated radio hears ([`roadstead_dialects::air`]).
+    pub air: SocketAddr,
+    /// What somebody at the device presses whenever it waits in its own access point, such as the
+    /// key for AirLink; only of a virtual MCU.
+    pub key: Option<Press>,
     /// Ends a loop that hangs.
     pub watchdog: Option<Watchdog>,
 }

@@ -53,6 +53,8 @@ fn options(folder: &Folder, line: Line) -> Options {
         factory: Flash { network: Some((b"lab"[..].into(), "lab".into())), ..Flash::default() },
         line,
         network: None,
+        air: SocketAddr::from(([127, 0, 0, 1], 0)),
+        key: None,
         watchdog: None,
     }
 }

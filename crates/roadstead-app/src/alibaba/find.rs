@@ -131,6 +131,16 @@ pub async fn search(lan: &Lan, mut observer: impl FnMut(Found)) -> Result<(), Ap
 pub async fn bind(
     client: &Client,
     lan: &Lan,
+    observer: impl FnMut(&Found),
+) -> Result<Provisioned, AppError> {
+    complete(client, lan, None, observer).await
+}
+
+/// As [`bind`], and ends an attempt with it.
+pub(super) async fn complete(
+    client: &Client,
+    lan: &Lan,
+    attempt: Option<&str>,
     mut observer: impl FnMut(&Found),
 ) -> Result<Provisioned, AppError> {
     let mut search = Search::open(lan).await?;
@@ -151,11 +161,15 @@ pub async fn bind(
         let token = info.token.as_ref().map(|token| token.token.clone());
         observer(&Found { from, info });
         let token = token.as_ref().and_then(|token| token.expose_text()).unwrap_or_default();
-        match client.bind_device(&product, &device, token).await {
+        let bound = match attempt {
+            Some(attempt) => client.complete(attempt, (&product, &device), token).await,
+            None => client.bind_device(&product, &device, token).await,
+        };
+        match bound {
             Ok(binding) => {
                 return Ok(Provisioned {
                     device_id: binding.device_id,
-                    attempt_id: String::new(),
+                    attempt_id: attempt.unwrap_or_default().to_owned(),
                     binding_id: Some(binding.binding_id),
                 });
             }

@@ -1,6 +1,7 @@
 //! Devices that speak CoAP in the LAN: their phone over real UDP.
 //!
-//! - [`provision()`]: network, token and region for a device in its own network, then binding.
+//! - [`provision()`]: network, token and region for a device in its own network, then binding;
+//!   [`provision_over_air`]: its network through the simulated air.
 //! - [`search`]: devices of the home network with their bind tokens; [`bind`] takes one of them.
 //! - [`control()`]: properties and services of a device without the platform.
 //!
@@ -15,7 +16,7 @@ use std::net::SocketAddr;
 
 pub use control::control;
 pub use find::{Found, Lan, bind, search};
-pub use provision::{Options, provision};
+pub use provision::{Options, provision, provision_over_air};
 
 /// Returns where everybody in the network of `device` is reached, at its port.
 pub fn everybody(device: SocketAddr) -> SocketAddr {

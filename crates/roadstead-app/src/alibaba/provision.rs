@@ -13,9 +13,10 @@ use roadstead_dialects::alibaba::lan::{DeviceInfo, Maker};
 use roadstead_dialects::alibaba::softap::{Failure, Network, Region, Switch};
 use tokio::time::Instant;
 
-use super::find::{Lan, bind};
+use super::find::{Lan, complete};
 use super::seed;
 use super::socket::{Socket, Woken};
+use crate::air::Air;
 use crate::api::{Client, TokenProgress};
 use crate::journal::Journal;
 use crate::provision::reason_code;
@@ -73,7 +74,7 @@ pub async fn provision(
     let attempt = token.attempt_id.clone();
     let mut journal = Journal::open(client, attempt.clone(), "softap", &mut observer);
     journal.mark(Stage::TokenCreated, None);
-    let result = travel(client, options, &token.token, &mut journal).await;
+    let result = travel(client, options, (&token.token, &attempt), &mut journal).await;
     journal.close(result.as_ref().err()).await;
     result.map(|provisioned| Provisioned { attempt_id: attempt, ..provisioned })
 }
@@ -81,7 +82,7 @@ pub async fn provision(
 async fn travel(
     client: &Client,
     options: &Options,
-    token: &str,
+    (token, attempt): (&str, &str),
     journal: &mut Journal<'_>,
 ) -> Result<Provisioned, AppError> {
     let info = hand_over(options, token, journal).await?;
@@ -94,9 +95,57 @@ async fn travel(
     let names = info.map(|info| (info.product.to_string(), info.device.to_string()));
     let mut lan = options.lan.clone();
     lan.wanted = names;
-    let bound = bind(client, &lan, |_| {}).await?;
+    let bound = complete(client, &lan, Some(attempt), |_| {}).await?;
     journal.mark(Stage::Bound, None);
     Ok(bound)
+}
+
+/// Takes a device into the user's possession that hears its network through the air. It makes its
+/// token itself; nothing but that token, found in the home network, says that it has heard.
+///
+/// # Errors
+///
+/// One reason with a stable code; the platform has been told it.
+pub async fn provision_over_air(
+    client: &Client,
+    air: &Air,
+    options: &Options,
+    mut observer: impl FnMut(Event),
+) -> Result<Provisioned, AppError> {
+    let attempt = client.create_bind_token(false).await?.attempt_id;
+    let method = air.bearer.name();
+    let mut journal = Journal::open(client, attempt.clone(), method, &mut observer);
+    journal.mark(Stage::CredentialsSent, Some(method.into()));
+    let result = async {
+        let mut named = None;
+        let search = complete(client, &options.lan, Some(&attempt), |found| {
+            named.get_or_insert_with(|| (found.info.clone(), found.from));
+        });
+        let sending = async {
+            let ip = options.device.ip();
+            match air.send(&options.ssid, &options.password, "", ip).await {
+                // What matters is whether the device comes.
+                Ok(_) => std::future::pending().await,
+                Err(error) => error,
+            }
+        };
+        let bound = tokio::select! {
+            bound = search => bound,
+            error = sending => Err(error),
+        };
+        if let Some((info, from)) = named {
+            let names = format!("{}/{} at {from}", info.product, info.device);
+            journal.is_about(info.product.to_string(), info.device.to_string());
+            journal.mark(Stage::DeviceFound, Some(names));
+        }
+        bound
+    };
+    let result = result.await;
+    if result.is_ok() {
+        journal.mark(Stage::Bound, None);
+    }
+    journal.close(result.as_ref().err()).await;
+    result
 }
 
 /// Gives the device network and token; `None` when it did not answer.

@@ -144,6 +144,13 @@ pub trait Cloud: Send + Sync {
         None
     }
 
+    /// True when `word` is what a device tells only to those who may have it: vendors without bind
+    /// tokens bind by it.
+    fn proves_possession(&self, device: &Device, word: &[u8]) -> bool {
+        let _ = (device, word);
+        false
+    }
+
     /// True when devices expect what is desired of them as set requests after a log-in; the
     /// others ask for it.
     fn pushes_desired(&self) -> bool {

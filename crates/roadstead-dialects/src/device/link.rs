@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use roadstead_core::{Code, Secret};
+use roadstead_wire::airlink::{Keys, Scheme};
 
 use crate::air::Bearer;
 
@@ -34,7 +35,39 @@ pub enum WifiAction {
     /// Leave the joined network.
     Leave,
     /// Listen for credentials that come this way through the air, until told `None`.
-    Listen(Option<Bearer>),
+    Listen(Option<Ear>),
+}
+
+/// What a radio listens for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Ear {
+    /// How the credentials come.
+    pub bearer: Bearer,
+    /// What they are encrypted with, where the bearer has a key.
+    pub key: Option<Secret>,
+}
+
+impl Ear {
+    /// Listens for what needs no key.
+    pub fn of(bearer: Bearer) -> Self {
+        Self { bearer, key: None }
+    }
+
+    /// Returns the keys of a receiver.
+    pub fn keys(&self) -> Keys {
+        let mut keys = Keys::default();
+        let Some(key) = self.key.as_ref().map(Secret::expose) else { return keys };
+        let mut block = [0; 16];
+        block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
+        match self.bearer {
+            Bearer::Sniffed(Scheme::AirKiss) => keys.airkiss = Some(block),
+            Bearer::Sniffed(Scheme::EspTouch2) => keys.esptouch2 = Some(block),
+            Bearer::Sniffed(Scheme::SimpleConfig) => keys.pin = Some(key.to_vec()),
+            Bearer::Sniffed(Scheme::SmartConfig) => keys.product_secret = Some(key.to_vec()),
+            Bearer::Sniffed(Scheme::EspTouch) | Bearer::BluFi | Bearer::Combo | Bearer::LlSync => {}
+        }
+        keys
+    }
 }
 
 /// What the radio says.

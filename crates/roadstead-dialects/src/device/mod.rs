@@ -31,7 +31,7 @@ use roadstead_core::{Code, Secret, Tick, Timestamp};
 
 pub use app::{Event, Node, Request, RequestKey, SubDeviceAction};
 pub use link::{
-    Datagram, Fault, FaultKind, Heard, HttpCall, HttpReply, Login, MqttAction, MqttEvent, Tls,
+    Datagram, Ear, Fault, FaultKind, Heard, HttpCall, HttpReply, Login, MqttAction, MqttEvent, Tls,
     UdpAction, WifiAction, WifiEvent,
 };
 pub use random::Random;

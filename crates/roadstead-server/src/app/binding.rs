@@ -180,8 +180,11 @@ async fn app_list_bindings(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AppBindRequest {
-    /// The token that the device reported.
+    /// The token that the device reported; for vendors without tokens, what the device itself told
+    /// the phone (a module's passcode).
     token: String,
+    /// The onboarding attempt that this completes, when the token is not the attempt's own.
+    attempt_id: Option<String>,
     /// Product of the device; with `device`, for a token that the device made.
     product: Option<String>,
     /// Node id of the device.
@@ -209,7 +212,14 @@ async fn app_bind(
             return Err(Failure::bad("product and device belong together"));
         }
     };
+    let attempt = body.attempt_id.as_deref().map(Into::into);
+    if let Some(id) = &attempt {
+        platform.attempt(&caller, id).await?;
+    }
     let binding = platform.bind(&caller, &body.token, device).await?;
+    if let Some(id) = &attempt {
+        platform.complete_attempt(&caller, id, &binding).await?;
+    }
     Ok((StatusCode::CREATED, Json(describe(&platform, &caller, &binding).await?)))
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use roadstead_core::attempt::{Attempt, Mark, Outcome, Stage, Witness};
-use roadstead_core::binding::BindError;
+use roadstead_core::binding::{BindError, Binding};
 use roadstead_core::limit::{ATTEMPT_LIFE, PAGE_ITEMS_MAX};
 use roadstead_core::port::{AttemptFilter, StoreError};
 use roadstead_core::trace::{Entry, Hop};
@@ -226,6 +226,23 @@ impl Platform {
         let attempt = self.store.extend_attempt(id, None, None, Vec::new(), ended).await?;
         self.tell_ending(&attempt, Hop::Phone);
         Ok(attempt)
+    }
+
+    /// Ends an attempt of the caller with a binding that was made without its token.
+    ///
+    /// # Errors
+    ///
+    /// `api.not_found`.
+    pub async fn complete_attempt(
+        &self,
+        caller: &Caller,
+        id: &AttemptId,
+        binding: &Binding,
+    ) -> Result<(), Error> {
+        self.own_attempt(caller, id).await?;
+        let marks = vec![cloud_mark(Stage::Bound, self.clock.now())];
+        self.extend(id, &binding.device, None, marks, Some(Outcome::Success)).await;
+        Ok(())
     }
 
     /// True when what happens to the device is the caller's business: it has no owner, or the

@@ -147,7 +147,9 @@ impl Platform {
     }
 
     /// Binds with a token that a device has presented; with `device` (product and node) only that
-    /// device. Doing it twice is no error.
+    /// device, and for vendors without tokens by what the device itself told the phone
+    /// ([`Cloud::proves_possession`](roadstead_dialects::cloud::Cloud::proves_possession)). Doing it
+    /// twice is no error.
     ///
     /// # Errors
     ///
@@ -158,16 +160,24 @@ impl Platform {
         token: &str,
         device: Option<(&str, &str)>,
     ) -> Result<Binding, Error> {
-        let digest = digest_text(token)?;
+        let now = self.clock.now();
         let device = match device {
             None => None,
             Some((product, node)) => {
                 let found = self.store.device_by_node(&product.into(), node).await?;
                 let found = found.filter(|device| device.space == caller.space);
-                Some(found.ok_or_else(|| Error::UnknownDevice(node.into()))?.id.clone())
+                let found = found.ok_or_else(|| Error::UnknownDevice(node.into()))?;
+                let account = self.account_in(&caller.space, &found.id).await?;
+                let cloud = self.cloud(&account.product.dialect);
+                let word = token.as_bytes();
+                if cloud.is_some_and(|cloud| cloud.proves_possession(&account.device, word)) {
+                    let user = caller.user.clone();
+                    return self.hand_to(&caller.space, user, &found.id, Hop::Phone, now).await;
+                }
+                Some(found.id.clone())
             }
         };
-        let now = self.clock.now();
+        let digest = digest_text(token)?;
         let query = BindQuery { digest, device: device.clone(), user: caller.user.clone(), now };
         match self.store.bind_token(query).await? {
             Ok(view) => {
@@ -587,12 +597,23 @@ impl Platform {
             handed => return handed,
         }
         let owner = self.user(&caller.space, to).await?;
-        let (text, now) = (self.random.id(), self.clock.now());
-        let digest = digest(text.as_bytes());
+        self.hand_to(&caller.space, owner.id, device, Hop::Api, self.clock.now()).await
+    }
+
+    /// Binds a device to a user by a token that exists for this moment only.
+    async fn hand_to(
+        &self,
+        space: &SpaceId,
+        user: UserId,
+        device: &DeviceId,
+        hop: Hop,
+        now: Timestamp,
+    ) -> Result<Binding, Error> {
+        let digest = digest(self.random.id().as_bytes());
         let token = BindToken {
             digest,
-            space: caller.space.clone(),
-            user: Some(owner.id),
+            space: space.clone(),
+            user: Some(user),
             device: None,
             state: TokenState::New,
             auto_bind: true,
@@ -604,7 +625,7 @@ impl Platform {
         self.store.create_token(token).await?;
         let report = BindReport { digest, device: device.clone(), now, own_life: None };
         let view = self.store.report_token(report).await??;
-        self.told_bound(view, Hop::Api, now).await
+        self.told_bound(view, hop, now).await
     }
 
     /// Lists all bindings of a space by id, for operators.

@@ -230,7 +230,7 @@ async fn comes_through_the_air(via: &str, loss: f64) {
     let radio = SocketAddr::new(device.lan.ip(), air::PORT);
     let mut options = options(&device, true);
     options.method = roadstead_app::Method::Air {
-        air: Air { bearer, radio, loss },
+        air: Air { bearer, radio, key: None, loss },
         ssid: "Zuhause 5 \u{5ba2}".to_owned(),
         password: Secret::from("home-password"),
     };

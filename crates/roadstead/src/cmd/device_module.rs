@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use roadstead_agent::AgentEvent;
-use roadstead_agent::module::{Line, ModuleAgent, Options, Ports, Watchdog};
+use roadstead_agent::module::{Line, ModuleAgent, Options, Ports, Press, Watchdog};
 use roadstead_core::Secret;
 use roadstead_dialects::gizwits::mcu::Panel;
 use roadstead_dialects::gizwits::module::{Config, Flash, Policy};
@@ -32,6 +32,8 @@ pub(crate) struct Module<'a> {
     /// Status bytes of the virtual MCU instead of the sample product's.
     pub(crate) points: Option<&'a str>,
     pub(crate) via: Via,
+    /// Where its simulated radio hears.
+    pub(crate) air: SocketAddr,
     pub(crate) pace: Pace,
 }
 
@@ -68,11 +70,15 @@ impl Module<'_> {
             Pace::Lab => Policy::document().fast(),
             Pace::Real => Policy::document(),
         };
-        let network = match (self.via, self.via.bearer()) {
-            (_, Some(_)) => return Err(usage("a module takes `--via softap`, `token` or `none`")),
-            (Via::Softap, None) => None,
-            (_, None) => Some((NETWORK.as_bytes().into(), "".into())),
-        };
+        // Which scheme it is only the phone must know: a module hears them all.
+        let hears = self.via.bearer().is_some();
+        if hears && self.serial.is_some() {
+            let text = "a module with an MCU at `--serial` listens when that MCU says so; leave \
+                        `--via` out";
+            return Err(usage(text));
+        }
+        let waits = hears || self.via == Via::Softap;
+        let network = (!waits).then(|| (NETWORK.as_bytes().into(), "".into()));
         let product_key = match self.secret {
             // A passcode belongs to the product that the MCU names.
             Some(_) => self.product.into(),
@@ -98,6 +104,8 @@ impl Module<'_> {
             factory,
             line,
             network: None,
+            air: self.air,
+            key: hears.then_some(Press::AirLink),
             watchdog: watchdog.ok(),
         };
         Ok(ModuleAgent::new(options).with_observer(observer))

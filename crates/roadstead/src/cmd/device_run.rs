@@ -66,9 +66,9 @@ pub(crate) struct Run {
     /// Authorities trusted for the server's certificate, PEM; the system's when missing.
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
-    /// How it comes by network and bind token.
-    #[arg(long, value_enum, default_value = "softap")]
-    via: Via,
+    /// How it comes by network and bind token; the vendor's usual way when missing.
+    #[arg(long, value_enum)]
+    via: Option<Via>,
     /// Address at which phones reach it, `IP` or `IP:PORT`.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", value_parser = firmware::lan)]
     lan: SocketAddr,
@@ -121,7 +121,7 @@ impl Run {
             bootstrap,
             tls: self.tls,
             is_packed: self.gzip,
-            via: self.via,
+            via: firmware::choose(kind.dialect, kind.ways, self.via)?,
             pace: self.pace,
             seed: u64::from(std::process::id()),
         };
@@ -158,7 +158,8 @@ impl Run {
             data_dir: &self.data_dir,
             serial: self.serial,
             points: self.points.as_deref(),
-            via: self.via,
+            via: firmware::choose(device_module::DIALECT, firmware::MODULE, self.via)?,
+            air: firmware::radio(self.air, self.lan),
             pace: self.pace,
         };
         let (sender, mut events) = mpsc::unbounded_channel();

@@ -8,9 +8,9 @@ mod clock;
 mod files;
 mod http;
 mod mqtt;
-mod radio;
+pub(crate) mod radio;
 mod tls;
-mod udp;
+pub(crate) mod udp;
 
 #[cfg(test)]
 mod tests;
@@ -225,10 +225,10 @@ impl Wifi for Hardware {
             WifiAction::StartAp { .. } => WifiEvent::ApStarted,
             WifiAction::StopAp | WifiAction::Leave => return,
             WifiAction::Listen(None) => return self.radio.stop(),
-            WifiAction::Listen(Some(bearer)) => {
+            WifiAction::Listen(Some(ear)) => {
                 let at = self.options.air_address();
                 let broadcast = self.options.broadcast_address();
-                let Err(error) = self.radio.listen(bearer, at, broadcast) else { return };
+                let Err(error) = self.radio.listen(ear, at, broadcast) else { return };
                 tracing::warn!(%at, %error, "the simulated radio has no port");
                 WifiEvent::ApFailed(error.raw_os_error().unwrap_or(-1))
             }

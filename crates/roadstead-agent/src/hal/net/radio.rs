@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use roadstead_core::Secret;
 use roadstead_dialects::air::{self, Bearer, Said};
-use roadstead_dialects::device::{Heard, WifiEvent};
+use roadstead_dialects::device::{Ear as Wanted, Heard, WifiEvent};
 use roadstead_wire::airlink::{Credentials, Event, Frame, Hopper, Keys, Mac, Plan, Scheme, ack};
 use roadstead_wire::ble::blufi::{BluFiDevice, PRIVATE_SIZE};
 use roadstead_wire::ble::llsync::LlSyncDevice;
@@ -60,10 +60,11 @@ impl Radio {
     /// Listens at `at`; one that listens for the same goes on, a Bluetooth connection included.
     pub(super) fn listen(
         &mut self,
-        bearer: Bearer,
+        wanted: Wanted,
         at: SocketAddr,
         broadcast: Ipv4Addr,
     ) -> io::Result<()> {
+        let bearer = wanted.bearer;
         let goes_on = |it: &Listening| it.bearer == bearer && !it.task.is_finished();
         if self.listening.as_ref().is_some_and(goes_on) {
             return Ok(());
@@ -75,7 +76,7 @@ impl Radio {
         let task = tokio::spawn(async move {
             // An error is a closed inbox or a broken socket: the device is gone.
             let result = match bearer {
-                Bearer::Sniffed(scheme) => ear.sniff(scheme, broadcast).await,
+                Bearer::Sniffed(scheme) => ear.sniff(scheme, &wanted.keys(), broadcast).await,
                 Bearer::BluFi | Bearer::Combo | Bearer::LlSync => ear.serve(bearer).await,
             };
             if let Err(error) = result {
@@ -87,10 +88,13 @@ impl Radio {
     }
 
     /// Tells whoever listens how a join went.
-    pub(super) fn joined(&self, join: Join) {
-        if let Some(listening) = &self.listening {
+    pub(super) fn joined(&mut self, join: Join) {
+        let Some(listening) = &self.listening else { return };
+        match (join, listening.bearer) {
+            // Whoever listens again begins anew; a task about to end would be taken for another.
+            (Join::Failed, Bearer::Sniffed(_)) => self.stop(),
             // A task that has ended needs no news.
-            let _ = listening.joins.send(join);
+            (_, _) => drop(listening.joins.send(join)),
         }
     }
 
@@ -110,8 +114,8 @@ struct Ear {
 
 impl Ear {
     /// Hears one message of a scheme; acknowledges it once the network is joined.
-    async fn sniff(mut self, scheme: Scheme, broadcast: Ipv4Addr) -> io::Result<()> {
-        let credentials = self.credentials(scheme).await?;
+    async fn sniff(mut self, scheme: Scheme, keys: &Keys, broadcast: Ipv4Addr) -> io::Result<()> {
+        let credentials = self.credentials(scheme, keys).await?;
         let token = (!credentials.extra.is_empty()).then(|| Secret::new(credentials.extra.clone()));
         let password = Secret::new(credentials.password.clone());
         self.tell(Some((credentials.ssid_text(), password)), token).await?;
@@ -121,18 +125,14 @@ impl Ear {
         Ok(())
     }
 
-    async fn credentials(&self, scheme: Scheme) -> io::Result<Credentials> {
+    async fn credentials(&self, scheme: Scheme, keys: &Keys) -> io::Result<Credentials> {
         let start = Instant::now();
-        let mut hopper = Hopper::new(Plan::default(), &[scheme], &Keys::default(), Duration::ZERO);
-        let mut clock = Clock { start, offset: None };
-        let mut buffer = vec![0; air::DATAGRAM_MAX];
+        let mut hopper = Hopper::new(Plan::default(), &[scheme], keys, Duration::ZERO);
+        let mut frames = Frames::new(&self.socket, start);
         loop {
             tokio::select! {
-                read = self.socket.recv_from(&mut buffer) => {
-                    let (len, _) = read?;
-                    let said = Said::parse(buffer.get(..len).unwrap_or_default());
-                    let Some(Said::Frame(frame)) = said else { continue };
-                    let frame = clock.set(frame);
+                frame = frames.next() => {
+                    let frame = frame?;
                     if frame.channel == hopper.channel()
                         && let Some((_, Event::Complete(credentials))) = hopper.hear(&frame)
                     {
@@ -228,6 +228,33 @@ impl Ear {
         let event = WifiEvent::Heard(Heard { network, token });
         let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
         self.inbox.send(Inbound::Wifi(event)).await.map_err(gone)
+    }
+}
+
+/// The frames that a simulated radio hears, on all channels.
+pub(crate) struct Frames<'a> {
+    socket: &'a UdpSocket,
+    clock: Clock,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Frames<'a> {
+    /// Hears with a clock that began at `start`.
+    pub(crate) fn new(socket: &'a UdpSocket, start: Instant) -> Self {
+        let clock = Clock { start, offset: None };
+        Self { socket, clock, buffer: vec![0; air::DATAGRAM_MAX] }
+    }
+
+    /// Waits for the next one; may be cancelled.
+    pub(crate) async fn next(&mut self) -> io::Result<Frame> {
+        loop {
+            let (len, _) = self.socket.recv_from(&mut self.buffer).await?;
+            if let Some(Said::Frame(frame)) =
+                Said::parse(self.buffer.get(..len).unwrap_or_default())
+            {
+                return Ok(self.clock.set(frame));
+            }
+        }
     }
 }
 

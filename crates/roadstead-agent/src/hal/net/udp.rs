@@ -114,7 +114,7 @@ impl Sockets {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the device's network stack")]
-pub(super) fn bind(local: SocketAddr) -> io::Result<std::net::UdpSocket> {
+pub(crate) fn bind(local: SocketAddr) -> io::Result<std::net::UdpSocket> {
     let socket = std::net::UdpSocket::bind(local)?;
     socket.set_nonblocking(true)?;
     Ok(socket)

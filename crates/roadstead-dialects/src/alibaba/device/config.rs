@@ -88,6 +88,9 @@ pub enum Registration {
 pub enum Start {
     /// It opens a network of its own and waits for `switchap` (§7.3).
     SoftAp,
+    /// Its radio overhears smartconfig, which its product's secret decrypts (Airlink §6); then it
+    /// makes a token of its own.
+    SmartConfig,
     /// It joins the setup network of a phone (§7.4).
     PhoneAp,
     /// It joins the setup network of a router (§7.4).

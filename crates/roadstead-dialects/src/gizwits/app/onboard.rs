@@ -4,7 +4,8 @@
 //! Telling --0x0002, or the access point is gone--> Waiting --announcement or answer--> Done
 //!   0x0001 every 2 s                                 0x0003 every second
 //! ```
-//! The host changes networks: to the module's before the start, home when told so.
+//! The host changes networks: to the module's before the start, home when told so. A phone that has
+//! told the network through the air begins at home.
 //!
 //! Source: GizWits §1.7; seed §6.1_3, §6.2; transcript softap.
 
@@ -136,7 +137,8 @@ impl Onboard {
                 }
             }
             (State::Telling { .. }, OnboardInput::Timeout) => self.tell(now, out),
-            (State::GoingHome { .. } | State::Telling { .. }, OnboardInput::Home) => {
+            // From the start: the network was told through the air.
+            (State::Idle | State::GoingHome { .. } | State::Telling { .. }, OnboardInput::Home) => {
                 self.state = State::Waiting { next: now, until: now + self.policy.wait_for };
                 self.ask(now, out);
             }

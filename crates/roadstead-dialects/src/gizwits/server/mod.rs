@@ -93,6 +93,11 @@ impl Cloud for GizwitsCloud {
         Some(self.settings.packet_gap)
     }
 
+    /// The passcode: a module gives it to phones in its network while it is bindable (§1.6).
+    fn proves_possession(&self, device: &Device, word: &[u8]) -> bool {
+        device.secret.as_ref().is_some_and(|secret| secret.matches(word))
+    }
+
     fn verify_sub_device(
         &self,
         _sub: &Account,

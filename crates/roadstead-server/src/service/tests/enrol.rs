@@ -120,3 +120,28 @@ async fn an_imported_device_keeps_its_did() {
     let (status, _) = world.module("GET", &format!("/dev/devices/{LAMP}"), "").await;
     assert_eq!(status, 400);
 }
+
+#[tokio::test]
+async fn a_passcode_binds_whoever_was_told_it() {
+    let world = world(Registration::Open).await;
+    let did = world.enrol(MAC, "SDGUVYIYYB").await;
+    let bind = |caller, word| world.platform.bind(caller, word, Some((KEY, MAC)));
+    for wrong in ["SDGUVYIYYC", "", "SDGUVYIYY"] {
+        let refused = bind(&world.ann, wrong).await.expect_err("wrong");
+        assert_eq!(refused.code(), "bind.unknown_token", "{wrong}");
+    }
+    let unnamed = world.platform.bind(&world.ann, "SDGUVYIYYB", None).await.expect_err("of none");
+    assert_eq!(unnamed.code(), "bind.unknown_token");
+    let attempt = world.platform.create_bind_token(&world.ann, true).await.expect("made").attempt;
+    let binding = bind(&world.ann, "SDGUVYIYYB").await.expect("bound");
+    assert_eq!((binding.device.as_str(), &binding.user), (did.as_str(), &world.ann.user));
+    world.platform.complete_attempt(&world.ann, &attempt, &binding).await.expect("ended");
+    let ended = world.platform.attempt(&world.ann, &attempt).await.expect("there").ending;
+    assert_eq!(ended, Some(roadstead_core::attempt::Outcome::Success));
+    let strange = world.platform.complete_attempt(&world.bob, &attempt, &binding).await;
+    assert!(strange.is_err(), "somebody else's attempt");
+    // Again is no error; another user's phone is refused, as the product says.
+    assert_eq!(bind(&world.ann, "SDGUVYIYYB").await.expect("bound").id, binding.id);
+    let taken = bind(&world.bob, "SDGUVYIYYB").await.expect_err("owned");
+    assert_eq!(taken.code(), "bind.bound_to_other");
+}

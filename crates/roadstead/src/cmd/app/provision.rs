@@ -1,14 +1,15 @@
 //! `roadstead app provision`: one onboarding, shown stage by stage; it ends bound, or with the
 //! reason code and its remedy.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use roadstead_app::{Air, Event, Method, Options, alibaba, provision};
+use roadstead_app::{Air, Event, Method, Options, alibaba, module, provision};
 use roadstead_core::attempt::Stage;
 use roadstead_core::{Secret, Timestamp};
 use roadstead_dialects::air::Bearer;
+use roadstead_dialects::gizwits::lan::{SOFTAP_IP, TCP_PORT, UDP_PORT};
 use roadstead_dialects::tencent::comm::{COMMAND_PORT, PROGRESS_PORT};
 use roadstead_wire::airlink::Scheme;
 use serde_json::json;
@@ -47,8 +48,8 @@ pub(crate) struct Provision {
     /// Product of the wanted device, with `--via lan`.
     #[arg(long, requires = "device")]
     product: Option<String>,
-    /// Name of the wanted device, with `--via lan`.
-    #[arg(long, requires = "product")]
+    /// Name of the wanted device, with `--via lan`; MAC address of the wanted module (GizWits).
+    #[arg(long)]
     device: Option<String>,
     /// Let the device's report alone complete the binding.
     #[arg(long)]
@@ -83,6 +84,10 @@ pub(crate) enum Via {
     Esptouch2,
     /// Realtek Simple Config, over the simulated air.
     Simpleconfig,
+    /// The vendor's own smartconfig, over the simulated air (Alibaba).
+    Smartconfig,
+    /// In the vendor's framing, over simulated Bluetooth.
+    Ble,
     /// BluFi with security, over simulated Bluetooth.
     Blufi,
     /// The subset of BluFi without security, over simulated Bluetooth.
@@ -92,37 +97,65 @@ pub(crate) enum Via {
 }
 
 /// Ways that need the home network's name.
-const NEED_NETWORK: [(&str, &str); 8] = [
+const NEED_NETWORK: [(&str, &str); 10] = [
     ("via", "softap"),
     ("via", "airkiss"),
     ("via", "esptouch"),
     ("via", "esptouch2"),
     ("via", "simpleconfig"),
+    ("via", "smartconfig"),
+    ("via", "ble"),
     ("via", "blufi"),
     ("via", "combo"),
     ("via", "llsync"),
+];
+
+/// What a phone can do for devices of each dialect, the usual way first.
+const WAYS: &[(&str, &[Via])] = &[
+    (ALIBABA, &[Via::Softap, Via::Smartconfig, Via::Token, Via::Lan]),
+    (
+        GIZWITS,
+        &[Via::Softap, Via::Airkiss, Via::Esptouch, Via::Esptouch2, Via::Simpleconfig, Via::Lan],
+    ),
+    (
+        "tencent",
+        &[
+            Via::Softap,
+            Via::Airkiss,
+            Via::Esptouch,
+            Via::Esptouch2,
+            Via::Simpleconfig,
+            Via::Ble,
+            Via::Blufi,
+            Via::Combo,
+            Via::Llsync,
+            Via::Token,
+        ],
+    ),
 ];
 
 /// Address of most devices in their own network.
 const AP_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 4, 1);
 /// The dialect whose devices speak CoAP.
 const ALIBABA: &str = "alibaba";
+/// The dialect whose devices are modules.
+const GIZWITS: &str = "gizwits";
 
 /// Pause between two questions to the platform.
 const POLL_GAP: Duration = Duration::from_millis(500);
 
 impl Provision {
     pub(super) fn run(self, out: &Out) -> Result<()> {
-        firmware::find(&self.dialect)?;
+        check(&self.dialect, self.via)?;
+        if self.via == Via::Smartconfig && self.product_secret.is_none() {
+            let text = "`--via smartconfig` needs `--product-secret`: it encrypts the password";
+            return Err(Failure::Usage(text.to_owned()));
+        }
+        if self.dialect == ALIBABA && self.device.is_some() != self.product.is_some() {
+            let text = "`--product` and `--device` belong together";
+            return Err(Failure::Usage(text.to_owned()));
+        }
         let phone = session::open(&self.server)?;
-        if self.via == Via::Lan && self.dialect != ALIBABA {
-            let text = "`--via lan` is for devices that make their own tokens: `--dialect alibaba`";
-            return Err(Failure::Usage(text.to_owned()));
-        }
-        if self.dialect == ALIBABA && !matches!(self.via, Via::Softap | Via::Token | Via::Lan) {
-            let text = "devices of this dialect take `--via softap`, `token` or `lan`";
-            return Err(Failure::Usage(text.to_owned()));
-        }
         let start = Clock::now().0;
         let mut told = Ok(());
         let mut hear = |event: Event| {
@@ -131,12 +164,17 @@ impl Provision {
             }
         };
         let result = block_on(async {
-            let result = match (self.dialect == ALIBABA, self.via) {
-                (true, Via::Softap) => alibaba::provision(&phone, &self.coap(), &mut hear).await,
-                (true, Via::Token | Via::Lan) => {
+            let result = match (&*self.dialect, self.via) {
+                (ALIBABA, Via::Softap) => alibaba::provision(&phone, &self.coap(), &mut hear).await,
+                (ALIBABA, Via::Smartconfig) => {
+                    let air = self.air(Bearer::Sniffed(Scheme::SmartConfig));
+                    alibaba::provision_over_air(&phone, &air, &self.coap(), &mut hear).await
+                }
+                (ALIBABA, _) => {
                     let lan = self.search();
                     alibaba::bind(&phone, &lan, |found| hear(found_event(found))).await
                 }
+                (GIZWITS, via) => module::provision(&phone, &self.module(via), &mut hear).await,
                 (_, _) => provision(&phone, self.options(), &mut hear).await,
             };
             result.map_err(|error| failed(&error))
@@ -174,7 +212,55 @@ impl Provision {
         options.poll_gap = POLL_GAP;
         options.poll_life = Duration::from_secs(self.wait);
         options.lan.device = Some(options.device);
+        options.lan.wanted = self.product.clone().zip(self.device.clone());
+        options.lan.life = options.poll_life;
         options
+    }
+
+    /// Returns what is sent through the simulated air, and where to.
+    fn air(&self, bearer: Bearer) -> Air {
+        let has_key = bearer == Bearer::Sniffed(Scheme::SmartConfig);
+        let key = self.product_secret.as_ref().filter(|_| has_key).map(|secret| secret.0.clone());
+        let radio = firmware::radio(self.air, self.address());
+        Air { bearer, radio, key, loss: f64::from(self.loss) / 100.0 }
+    }
+
+    /// Returns the settings for a communication module. At another UDP port than the vendor's it
+    /// has its other ports around that one.
+    fn module(&self, via: Via) -> module::Options {
+        let (mut at, mut tcp_port) = (self.lan, TCP_PORT);
+        let mut lan = module::Air::of(match at.map(|at| at.ip()) {
+            Some(IpAddr::V4(ip)) if ip.is_loopback() => Ipv4Addr::LOCALHOST,
+            _ => Ipv4Addr::UNSPECIFIED,
+        });
+        if let Some(at) = &mut at {
+            match at.port() {
+                0 => at.set_port(UDP_PORT),
+                port => {
+                    lan.announce_port = port.saturating_add(1);
+                    tcp_port = port.saturating_add(2);
+                }
+            }
+            lan.ask = *at;
+        }
+        let way = match via.bearer() {
+            Some(bearer) => module::Way::Air(self.air(bearer)),
+            None if via == Via::Softap => {
+                module::Way::SoftAp(at.unwrap_or_else(|| (SOFTAP_IP, UDP_PORT).into()))
+            }
+            None => module::Way::Present,
+        };
+        let password = self.password.as_ref().map(|password| password.0.clone());
+        module::Options {
+            way,
+            lan,
+            tcp_port,
+            ssid: self.ssid.clone().unwrap_or_default(),
+            password: password.unwrap_or_else(|| Secret::from("")),
+            mac: self.device.clone(),
+            gap: POLL_GAP,
+            life: Duration::from_secs(self.wait),
+        }
     }
 
     /// Returns where a device of the home network is looked for.
@@ -187,21 +273,10 @@ impl Provision {
         let ssid = self.ssid.clone().unwrap_or_default();
         let password = self.password.as_ref();
         let password = password.map_or_else(|| Secret::from(""), |password| password.0.clone());
-        let over_air = |bearer| {
-            let radio = firmware::radio(self.air, self.address());
-            let air = Air { bearer, radio, loss: f64::from(self.loss) / 100.0 };
-            Method::Air { air, ssid: ssid.clone(), password: password.clone() }
-        };
-        let method = match self.via {
-            Via::Softap => Method::SoftAp { ssid, password },
-            Via::Token | Via::Lan => Method::TokenOnly,
-            Via::Airkiss => over_air(Bearer::Sniffed(Scheme::AirKiss)),
-            Via::Esptouch => over_air(Bearer::Sniffed(Scheme::EspTouch)),
-            Via::Esptouch2 => over_air(Bearer::Sniffed(Scheme::EspTouch2)),
-            Via::Simpleconfig => over_air(Bearer::Sniffed(Scheme::SimpleConfig)),
-            Via::Blufi => over_air(Bearer::BluFi),
-            Via::Combo => over_air(Bearer::Combo),
-            Via::Llsync => over_air(Bearer::LlSync),
+        let method = match self.via.bearer() {
+            Some(bearer) => Method::Air { air: self.air(bearer), ssid, password },
+            None if self.via == Via::Softap => Method::SoftAp { ssid, password },
+            None => Method::TokenOnly,
         };
         let mut device = self.address();
         if device.port() == 0 {
@@ -214,6 +289,35 @@ impl Provision {
         options.poll_life = Duration::from_secs(self.wait);
         options
     }
+}
+
+impl Via {
+    /// Returns how it goes through the simulated air, if it does.
+    fn bearer(self) -> Option<Bearer> {
+        firmware::Via::from_str(&self.word(), false).ok()?.bearer()
+    }
+
+    fn word(self) -> String {
+        let value = self.to_possible_value();
+        value.map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
+/// Refuses a way that devices of the dialect have not, with those they have.
+fn check(dialect: &str, via: Via) -> Result<()> {
+    if let Some((_, ways)) = WAYS.iter().find(|(known, _)| *known == dialect) {
+        if ways.contains(&via) {
+            return Ok(());
+        }
+        let known: Vec<String> = ways.iter().map(|via| format!("`{}`", via.word())).collect();
+        let known = known.join(", ");
+        return Err(Failure::Usage(format!("devices of `{dialect}` take `--via` {known}")));
+    }
+    firmware::find(dialect)?;
+    let text = format!(
+        "devices of `{dialect}` know no phone; give them to their owner with `roadstead binding create`"
+    );
+    Err(Failure::Usage(text))
 }
 
 /// Returns where progress broadcasts of a device are heard. On loopback that is the broadcast

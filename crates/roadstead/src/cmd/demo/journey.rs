@@ -75,7 +75,11 @@ pub(super) fn device(
         bootstrap: None,
         tls: TlsMode::Psk,
         is_packed: false,
-        via: if cast.way == Way::Phone { Via::Airkiss } else { Via::Softap },
+        via: match cast.way {
+            Way::Phone => Via::Airkiss,
+            Way::Coap => Via::Softap,
+            Way::Service { .. } => Via::None,
+        },
         pace,
         seed: u64::from(std::process::id()),
     };
@@ -155,7 +159,7 @@ pub(super) async fn people(
 /// The phone gives the device network and token; returns the device that is bound.
 async fn hand_over(phone: &api::Client, device: SocketAddr, teller: &Teller) -> Result<String> {
     let radio = firmware::radio(None, device);
-    let air = Air { bearer: Bearer::Sniffed(Scheme::AirKiss), radio, loss: LOSS };
+    let air = Air { bearer: Bearer::Sniffed(Scheme::AirKiss), radio, key: None, loss: LOSS };
     let (ssid, password) = (SSID.to_owned(), Secret::from("demo-password"));
     let method = Method::Air { air, ssid, password };
     let mut options = Options::new(method, device);

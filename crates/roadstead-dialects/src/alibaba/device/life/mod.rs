@@ -136,10 +136,12 @@ impl Life {
                 self.lan = Some(Lan::at_home(cx));
                 self.connect_or_register(cx);
             }
-            Start::SoftAp | Start::PhoneAp | Start::RouterAp => match self.network.is_some() {
-                true => self.join(cx),
-                false => self.provision(cx),
-            },
+            Start::SoftAp | Start::SmartConfig | Start::PhoneAp | Start::RouterAp => {
+                match self.network.is_some() {
+                    true => self.join(cx),
+                    false => self.provision(cx),
+                }
+            }
         }
     }
 
@@ -210,6 +212,7 @@ impl Life {
         match (event, &self.phase) {
             (WifiEvent::ApStarted, Phase::Listening) => self.open_setup(cx),
             (WifiEvent::ApFailed(code), Phase::Listening) => self.ap_failed(*code, cx),
+            (WifiEvent::Heard(heard), Phase::Listening) => self.heard(heard.clone(), cx),
             (WifiEvent::Joined(address), Phase::Joining { setup, .. }) => {
                 let setup = *setup;
                 self.joined(*address, setup, cx);

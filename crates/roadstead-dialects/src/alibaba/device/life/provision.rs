@@ -8,13 +8,15 @@ use core::net::Ipv4Addr;
 
 use roadstead_core::Secret;
 use roadstead_core::attempt::Stage;
+use roadstead_wire::airlink::Scheme;
 
-use super::super::super::softap::{Failure, PHONE_AP, ROUTER_AP, Switch, ap_name};
+use super::super::super::softap::{Failure, Network, PHONE_AP, ROUTER_AP, Switch, ap_name};
 use super::super::context::Context;
 use super::super::lan::{Lan, Place as Whereabouts};
 use super::super::{Start, store};
 use super::{Life, Next, Phase};
-use crate::device::{Event, MqttAction, Output, WifiAction};
+use crate::air::Bearer;
+use crate::device::{Ear, Event, Heard, MqttAction, Output, WifiAction};
 
 /// Channel of the own access point.
 const CHANNEL: u8 = 6;
@@ -29,10 +31,17 @@ impl Life {
     /// Waits for a phone.
     pub(super) fn provision(&mut self, cx: &mut Context<'_>) {
         cx.stage(Stage::ProvisioningStarted, None);
+        if cx.memory.config.start == Start::SmartConfig {
+            let (bearer, key) =
+                (Bearer::Sniffed(Scheme::SmartConfig), cx.memory.config.product_secret.clone());
+            cx.out.push(Output::Wifi(WifiAction::Listen(Some(Ear { bearer, key }))));
+            self.phase = Phase::Listening;
+            return;
+        }
         let setup = match cx.memory.config.start {
             Start::PhoneAp => Some(PHONE_AP),
             Start::RouterAp => Some(ROUTER_AP),
-            Start::SoftAp | Start::OnNetwork | Start::Direct => None,
+            Start::SoftAp | Start::SmartConfig | Start::OnNetwork | Start::Direct => None,
         };
         match setup {
             Some((ssid, password)) => {
@@ -86,12 +95,26 @@ impl Life {
         self.phase = Phase::Switching { due: cx.now + cx.policy().switch_linger };
     }
 
+    /// The network came through the air; without a token of the phone the device makes one.
+    pub(super) fn heard(&mut self, heard: Heard, cx: &mut Context<'_>) {
+        let Some((ssid, password)) = heard.network else { return };
+        cx.stage(Stage::CredentialsReceived, ssid.clone());
+        let network = Network { ssid: ssid.into_bytes(), password, bssid: None };
+        cx.out.push(store::set(store::WIFI, Some(store::network(&network))));
+        self.network = Some(network);
+        self.is_onboarding = true;
+        self.close_lan(cx);
+        self.join(cx);
+    }
+
     /// The phone has heard the answer: goes to the router's network.
     pub(super) fn leave_setup(&mut self, cx: &mut Context<'_>) {
         self.close_lan(cx);
         cx.out.push(Output::Wifi(match cx.memory.config.start {
             Start::PhoneAp | Start::RouterAp => WifiAction::Leave,
-            Start::SoftAp | Start::OnNetwork | Start::Direct => WifiAction::StopAp,
+            Start::SoftAp | Start::SmartConfig | Start::OnNetwork | Start::Direct => {
+                WifiAction::StopAp
+            }
         }));
         self.join(cx);
     }

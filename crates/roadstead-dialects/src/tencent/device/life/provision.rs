@@ -13,7 +13,7 @@ use super::super::context::Context;
 use super::super::listener::{Listener, Taken};
 use super::super::{Start, store};
 use super::{Attempt, Life, Next, Phase};
-use crate::device::{Heard, MqttAction, Output, WifiAction};
+use crate::device::{Ear, Heard, MqttAction, Output, WifiAction};
 
 /// The access point of the log service, as the vendor's app expects it (Tencent §5.1).
 const LOG_AP: (&str, &str, u8) = ("ESP-LOG-QUERY", "86013388", 6);
@@ -37,7 +37,7 @@ impl Life {
             }
             Start::OnNetwork { .. } => self.phase = Phase::Listening(Listener::commands(cx)),
             Start::OverAir { bearer } => {
-                cx.out.push(Output::Wifi(WifiAction::Listen(Some(bearer))));
+                cx.out.push(Output::Wifi(WifiAction::Listen(Some(Ear::of(bearer)))));
                 self.phase = Phase::Radio;
             }
             Start::Camera => self.phase = Phase::Camera,

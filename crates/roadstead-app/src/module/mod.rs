@@ -2,6 +2,9 @@
 //! real sockets, with or without the cloud.
 //!
 //! The dialogues are machines of [`roadstead_dialects::gizwits::app`]; here are their sockets.
+//! [`provision()`] is the whole way from a module without a network to a binding.
+
+mod provision;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,6 +18,8 @@ use roadstead_dialects::gizwits::app::{
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::Instant;
+
+pub use provision::{Options, Way, provision};
 
 /// Largest datagram, bytes; the rest is cut off.
 const DATAGRAM_BYTES_MAX: usize = 2048;
@@ -180,22 +185,35 @@ pub async fn onboard(
     mac: Option<String>,
 ) -> Result<Found, ModuleError> {
     let task = OnboardTask { ssid: ssid.into(), password, mac };
-    let mut dialogue = Onboard::new(task, OnboardPolicy::default())
+    let policy = OnboardPolicy::default();
+    let found = arrive(air, Some(module), task, policy, OnboardInput::InModuleNetwork).await?;
+    Ok(found.0)
+}
+
+/// Runs an onboarding from its first input to the module's arrival; tells its address, too.
+async fn arrive(
+    air: &Air,
+    module: Option<SocketAddr>,
+    task: OnboardTask,
+    policy: OnboardPolicy,
+    first: OnboardInput<'_>,
+) -> Result<(Found, SocketAddr), ModuleError> {
+    let mut dialogue = Onboard::new(task, policy)
         .map_err(|code| ModuleError::Onboard(code, "name or password do not fit".to_owned()))?;
     let (clock, ears) = (Clock::new(), Ears::open(air).await?);
-    let mut out = Vec::new();
-    dialogue.handle(OnboardInput::InModuleNetwork, clock.now(), &mut out);
+    let (mut out, mut last) = (Vec::new(), air.ask);
+    dialogue.handle(first, clock.now(), &mut out);
     loop {
         for output in std::mem::take(&mut out) {
             match output {
                 OnboardOutput::Tell(bytes) => {
-                    ears.asking.send_to(&bytes, module).await?;
+                    ears.asking.send_to(&bytes, module.unwrap_or(air.ask)).await?;
                 }
                 OnboardOutput::Broadcast(bytes) => ears.say(&bytes).await?,
                 OnboardOutput::GoHome => {
                     dialogue.handle(OnboardInput::Home, clock.now(), &mut out);
                 }
-                OnboardOutput::Done(found) => return Ok(found),
+                OnboardOutput::Done(found) => return Ok((found, last)),
                 OnboardOutput::Failed(code, why) => return Err(ModuleError::Onboard(code, why)),
             }
         }
@@ -204,9 +222,11 @@ pub async fn onboard(
         }
         tokio::select! {
             got = ears.hear() => {
-                let Ok((bytes, _)) = got else { continue };
+                let Ok((bytes, from)) = got else { continue };
+                last = from;
                 // Until it is acknowledged, an announcement is the access point's own.
-                if dialogue.was_acknowledged() || heard(&bytes).is_none() {
+                let is_told = module.is_none() || dialogue.was_acknowledged();
+                if is_told || heard(&bytes).is_none() {
                     dialogue.handle(OnboardInput::Datagram(&bytes), clock.now(), &mut out);
                 }
             }
