@@ -189,6 +189,10 @@ pub enum SubDevices {
     /// It asks for the secrets of devices that will be behind it, by their products' policy; the
     /// proof is empty where the vendor asks for none.
     Register(Vec<SubDeviceProof>),
+    /// New devices that it sees by radio and that want to be let into the network.
+    Found(Vec<SubDeviceProof>),
+    /// It wants the key under which one of them reads the network's password.
+    PasswordKey(SubDeviceProof),
 }
 
 /// A sub-device by the vendor's names.
@@ -400,6 +404,8 @@ pub enum Downlink {
     },
     /// To a gateway: these belong behind it; it attaches them and logs them in.
     InviteSubDevices(Vec<SubDevice>),
+    /// To a device that saw a new one: let it into the network.
+    Admit(SubDevice),
     /// To a gateway: start or stop looking for sub-devices.
     SearchSubDevices {
         /// Start or stop.
@@ -435,6 +441,8 @@ impl Uplink {
             Self::SubDevices(SubDevices::Describe) => "sub_describe",
             Self::SubDevices(SubDevices::Enter(_)) => "sub_enter",
             Self::SubDevices(SubDevices::ResetSecret { .. }) => "sub_reset_secret",
+            Self::SubDevices(SubDevices::Found(_)) => "sub_found",
+            Self::SubDevices(SubDevices::PasswordKey(_)) => "password_key",
             Self::SubDevices(SubDevices::Login(_)) => "sub_login",
             Self::SubDevices(SubDevices::Register(_)) => "sub_register",
             Self::Asked { .. } => "asked",
@@ -479,6 +487,7 @@ impl Downlink {
             Self::Standing(Standing::Deleted) => "deleted",
             Self::SubDevicesStanding { .. } => "sub_standing",
             Self::InviteSubDevices(_) => "sub_invite",
+            Self::Admit(_) => "admit",
             Self::SearchSubDevices { .. } => "sub_search",
         }
     }
@@ -499,6 +508,7 @@ impl Downlink {
             | Self::Standing(_)
             | Self::SubDevicesStanding { .. }
             | Self::InviteSubDevices(_)
+            | Self::Admit(_)
             | Self::SearchSubDevices { .. } => None,
         }
     }

@@ -151,6 +151,8 @@ pub(crate) mod sys {
     pub(crate) const MATCH: &str = "thing/awss/enrollee/match";
     /// Up: devices that want to be let into the network (§7.5).
     pub(crate) const FOUND: &str = "thing/awss/enrollee/found";
+    /// Down: let this one in.
+    pub(crate) const CHECKIN: &str = "thing/awss/enrollee/checkin";
     /// Up: the key for one of them.
     pub(crate) const CIPHER_GET: &str = "thing/cipher/get";
     /// Up: its user gave it up (§5.6).
@@ -183,7 +185,7 @@ pub(crate) mod sys {
         GATEWAY_PERMIT,
         BOOTSTRAP_NOTIFY,
         EVENT_NOTIFY,
-        "thing/awss/enrollee/checkin",
+        CHECKIN,
         "thing/awss/device/switchap",
     ];
 

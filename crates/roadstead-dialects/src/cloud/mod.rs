@@ -115,6 +115,34 @@ pub trait Cloud: Send + Sync {
         Ok(())
     }
 
+    /// Checks what a new device says of itself by radio; it may not be registered yet.
+    ///
+    /// # Errors
+    ///
+    /// A `subdevice.*` code.
+    fn verify_enrollee(
+        &self,
+        product: &Product,
+        device: Option<&Device>,
+        node: &str,
+        proof: &Map<String, Value>,
+    ) -> Result<(), Code> {
+        let _ = (product, device, node, proof);
+        Err("command.unsupported")
+    }
+
+    /// Returns the key under which a new device reads the network's password; `None` when there is
+    /// no secret to make it of.
+    fn password_key(
+        &self,
+        product: &Product,
+        device: Option<&Device>,
+        proof: &Map<String, Value>,
+    ) -> Option<Secret> {
+        let _ = (product, device, proof);
+        None
+    }
+
     /// True when a member of a registration group that has logged in gets no credentials again.
     fn registers_once(&self) -> bool {
         false

@@ -7,6 +7,7 @@ mod account;
 mod attempt;
 mod binding;
 mod device;
+mod enrollee;
 
 use std::sync::Arc;
 
@@ -21,4 +22,5 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Platform>> {
         .merge(binding::routes())
         .merge(device::routes())
         .merge(attempt::routes())
+        .merge(enrollee::routes())
 }

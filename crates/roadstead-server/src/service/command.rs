@@ -183,6 +183,7 @@ impl Platform {
             | Downlink::Standing(_)
             | Downlink::SubDevicesStanding { .. }
             | Downlink::InviteSubDevices(_)
+            | Downlink::Admit(_)
             | Downlink::SearchSubDevices { .. } => {}
         }
         self.link_of(account).await?.ok_or(CommandError::Offline)
@@ -285,6 +286,7 @@ pub(super) fn show(request: &Downlink) -> String {
         Downlink::SubDevicesStanding { standing, devices } => {
             format!("{} sub-devices, {standing:?}", devices.len())
         }
+        Downlink::Admit(device) => format!("{}/{}", device.product, device.node),
         Downlink::InviteSubDevices(devices) => format!("{} sub-devices", devices.len()),
         Downlink::Unbound | Downlink::Moved | Downlink::Config(_) | Downlink::Standing(_) => {
             String::new()

@@ -71,6 +71,10 @@ impl Platform {
                 let result = self.reset_sub_secret(gateway, &device, &old.0, new.0).await;
                 vec![(device, result)]
             }
+            SubDevices::Found(proofs) => self.enrollees_found(gateway, proofs, now).await,
+            SubDevices::PasswordKey(proof) => {
+                return self.password_key(gateway, source, proof, now).await;
+            }
             SubDevices::Login(proofs) => {
                 self.log_subs_in(gateway, epoch, proofs, &mut online, now).await
             }

@@ -15,6 +15,7 @@ mod command;
 mod connection;
 mod credential;
 mod device;
+mod enrollee;
 mod enrolment;
 mod error;
 mod gateway;
@@ -66,6 +67,7 @@ pub use binding::{NewToken, TokenProgress, TokenStatus};
 pub use certificate::{CertificateIssuer, IssueError, Issued};
 pub use credential::Rank;
 pub use device::{DeviceChange, DeviceView, NewDevice};
+pub use enrollee::Enrollee;
 pub use error::Error;
 pub use group::NewGroup;
 pub(crate) use group::check_tag;
@@ -152,6 +154,8 @@ pub struct Platform {
     connects: Mutex<Recent<DeviceId, Vec<roadstead_core::Timestamp>>>,
     /// Bind tokens that devices made of late.
     own_tokens: Mutex<Recent<DeviceId, u32>>,
+    /// New devices that others see, by who sees them.
+    enrollees: Mutex<Recent<DeviceId, Vec<Enrollee>>>,
     gateways: Gateways,
     outbox: Outbox,
     passwords: Passwords,
@@ -182,6 +186,7 @@ impl Platform {
             retries: Mutex::new(Recent::new(REFUSED_MAX, login::RETRY_LIFE)),
             connects: Mutex::new(Recent::new(REFUSED_MAX, login::CONNECTS_KEPT)),
             own_tokens: Mutex::new(Recent::new(REFUSED_MAX, binding::OWN_TOKENS_KEPT)),
+            enrollees: Mutex::new(Recent::new(enrollee::REGISTRARS_MAX, 2 * enrollee::SEEN_LIFE)),
             gateways: Gateways::default(),
             outbox: Outbox::default(),
             passwords: Passwords::new(password::Cost::INTERACTIVE),

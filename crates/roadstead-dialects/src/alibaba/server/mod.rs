@@ -17,6 +17,7 @@
 
 mod bind;
 mod channel;
+mod enrol;
 mod event;
 mod gateway;
 pub(super) mod guide;
@@ -206,6 +207,28 @@ impl Cloud for AlibabaCloud {
         proof: &Map<String, Value>,
     ) -> Result<(), Code> {
         gateway::verify_registration((product.id.as_str(), node), product.secret.as_ref(), proof)
+    }
+
+    fn verify_enrollee(
+        &self,
+        product: &Product,
+        device: Option<&Device>,
+        node: &str,
+        proof: &Map<String, Value>,
+    ) -> Result<(), Code> {
+        let own = device.into_iter().flat_map(secrets);
+        let known = product.secret.iter().chain(own);
+        enrol::verify(known, node, product.id.as_str(), proof)
+    }
+
+    fn password_key(
+        &self,
+        product: &Product,
+        device: Option<&Device>,
+        proof: &Map<String, Value>,
+    ) -> Option<Secret> {
+        let own = device.and_then(|device| device.secret.as_ref());
+        enrol::password_key(product.secret.as_ref(), own, proof)
     }
 
     /// The device got prefix and secret of its own on `thing/lan/prefix/get`; a phone gets what is

@@ -44,12 +44,14 @@ pub(super) enum Kind {
     SubSecrets,
     /// Secrets of sub-devices, those that got one and those that did not.
     SubSplit,
-    /// An empty list.
-    EmptyList,
+    /// New devices that are kept, a list.
+    Enrollees,
+    /// The key of the network's password.
+    PasswordKey,
 }
 
 impl Kind {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::Plain,
         Self::Report,
         Self::Reset,
@@ -66,7 +68,8 @@ impl Kind {
         Self::SubOne,
         Self::SubSecrets,
         Self::SubSplit,
-        Self::EmptyList,
+        Self::Enrollees,
+        Self::PasswordKey,
     ];
 
     /// Returns the kind of a number.
@@ -115,7 +118,7 @@ mod tests {
             assert_eq!(kind as usize, n);
             assert_eq!(Kind::parse(kind as u8), Some(kind));
         }
-        assert_eq!(Kind::parse(17), None);
+        assert_eq!(Kind::parse(18), None);
     }
 
     proptest! {

@@ -18,9 +18,9 @@ use super::message::{
 use super::pending::Pending;
 use super::reply::{Kind, Mark};
 use super::scene::Scene;
-use super::{bind, channel, event, gateway, guide, info, property, service, shadow};
+use super::{bind, channel, enrol, event, gateway, guide, info, property, service, shadow};
 use crate::alibaba::client::{ClientId, Purpose};
-use crate::alibaba::payload::{OK, Request};
+use crate::alibaba::payload::Request;
 use crate::alibaba::settings::Settings;
 use crate::alibaba::topic::{Topic, Verb, sys};
 use crate::cloud::{Account, Grant, Heard, Message, Portion, Reply, Route, Session};
@@ -111,12 +111,8 @@ impl AlibabaSession {
             sys::MATCH => bind::token(scene, rest, &request),
             sys::RESET => bind::reset(&request),
             sys::FIRMWARE_GET => heard(asked("firmware"), Kind::Firmware, rest, &request),
-            // Nobody is let into the network through another device (§7.5).
-            sys::FOUND => heard(ignored(rest), Kind::EmptyList, rest, &request),
-            sys::CIPHER_GET => {
-                let refused = malformed("subdevice.unknown", "no device waits to be let in");
-                heard(refused, Kind::Plain, rest, &request)
-            }
+            sys::FOUND => enrol::found(rest, &request),
+            sys::CIPHER_GET => enrol::key_wanted(rest, &request),
             _ => match gateway::uplink(rest, &request) {
                 Some(said) => said,
                 None => match event_name(rest) {
@@ -347,7 +343,7 @@ impl Session for AlibabaSession {
             Kind::SubList | Kind::SubOne | Kind::SubSecrets | Kind::SubSplit => {
                 gateway::reply(&scene, kind, &mark, answer)
             }
-            Kind::EmptyList => answered(&scene, &mark, (OK, "success"), &Value::Array(Vec::new())),
+            Kind::Enrollees | Kind::PasswordKey => enrol::reply(&scene, kind, &mark, answer),
         });
     }
 
@@ -418,6 +414,9 @@ impl Session for AlibabaSession {
             }
             Downlink::InviteSubDevices(devices) => {
                 gateway::invited(&scene, &pending.number(), devices)?
+            }
+            Downlink::Admit(device) => {
+                request(&scene, sys::CHECKIN, &pending.number(), &enrol::checkin(device))?
             }
             Downlink::SearchSubDevices { start } => {
                 gateway::search(&scene, &pending.number(), *start)?

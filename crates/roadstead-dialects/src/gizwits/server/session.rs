@@ -378,6 +378,7 @@ impl Session for GizwitsSession {
             Downlink::SubDevicesChanged { .. }
             | Downlink::SubDevicesStanding { .. }
             | Downlink::InviteSubDevices(_)
+            | Downlink::Admit(_)
             | Downlink::SearchSubDevices { .. } => {
                 return Err(CommandError::Unsupported("sub-devices; the gateway adds them"));
             }

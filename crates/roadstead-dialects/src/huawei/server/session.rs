@@ -384,7 +384,8 @@ impl Session for HuaweiSession {
             }
             Downlink::Standing(_)
             | Downlink::SubDevicesStanding { .. }
-            | Downlink::InviteSubDevices(_) => {
+            | Downlink::InviteSubDevices(_)
+            | Downlink::Admit(_) => {
                 return Err(CommandError::Unsupported(
                     "devices of this vendor are refused, not told",
                 ));

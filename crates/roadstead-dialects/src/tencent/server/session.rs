@@ -365,7 +365,8 @@ impl Session for TencentSession {
             }
             Downlink::Standing(_)
             | Downlink::SubDevicesStanding { .. }
-            | Downlink::InviteSubDevices(_) => {
+            | Downlink::InviteSubDevices(_)
+            | Downlink::Admit(_) => {
                 return Err(CommandError::Unsupported(
                     "devices of this vendor are refused, not told",
                 ));

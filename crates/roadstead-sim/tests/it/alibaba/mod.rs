@@ -3,6 +3,7 @@
 mod bind;
 mod clients;
 mod door;
+mod enrol;
 mod region;
 mod standing;
 
