@@ -14,7 +14,7 @@
 //! expectation in `samples/`.
 
 mod automaton;
-mod capture;
+pub mod capture;
 pub mod catalogue;
 mod engine;
 mod html;

@@ -7,6 +7,8 @@
 //!   connection is delivered.
 
 #[cfg(feature = "net")]
+pub mod linux;
+#[cfg(feature = "net")]
 pub mod net;
 pub mod sim;
 

@@ -44,12 +44,9 @@ enum Kind {
     Broken,
 }
 
-/// Reads one capture. Feed bytes in any pieces; call [`Reader::finish`] at the end.
+/// Reads one capture as evidence. Feed bytes in any pieces; call [`Reader::finish`] at the end.
 pub(crate) struct Reader {
-    kind: Kind,
-    buffer: Vec<u8>,
-    /// Bytes of an over-long record that are passed over.
-    skip: usize,
+    container: Container,
     bytes: u64,
     watch: Watch,
 }
@@ -57,28 +54,16 @@ pub(crate) struct Reader {
 impl Reader {
     /// Makes a reader at the start of a file.
     pub(crate) fn new() -> Self {
-        Self { kind: Kind::Unknown, buffer: Vec::new(), skip: 0, bytes: 0, watch: Watch::default() }
+        Self { container: Container::new(), bytes: 0, watch: Watch::default() }
     }
 
     /// Takes the next bytes.
-    pub(crate) fn feed(&mut self, mut bytes: &[u8], out: &mut Vec<Event>) {
+    pub(crate) fn feed(&mut self, bytes: &[u8], out: &mut Vec<Event>) {
         self.bytes += bytes.len() as u64;
-        if self.skip > 0 {
-            let passed = self.skip.min(bytes.len());
-            self.skip -= passed;
-            bytes = &bytes[passed..];
-        }
-        self.buffer.extend_from_slice(bytes);
-        let mut at = 0;
-        while let Some(length) = self.record(at, out) {
-            at += length;
-        }
-        if matches!(self.kind, Kind::Broken) {
-            at = self.buffer.len();
-        }
-        let passed = at.min(self.buffer.len());
-        self.skip += at - passed;
-        self.buffer.drain(..passed);
+        let watch = &mut self.watch;
+        self.container.feed(bytes, &mut |it| {
+            watch.packet(it.link, (it.at_us / 1000) as i64, it.bytes, out);
+        });
     }
 
     /// Ends the file.
@@ -90,10 +75,64 @@ impl Reader {
     pub(crate) const fn counts(&self) -> (u64, u64) {
         (self.bytes, self.watch.packets())
     }
+}
+
+/// One packet of a capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Captured<'a> {
+    /// Link type (tcpdump.org/linktypes.html).
+    pub link: u32,
+    /// Microseconds since 1970, or since whenever the file counts from.
+    pub at_us: u64,
+    /// Bytes it had before it was cut.
+    pub length: usize,
+    /// The bytes that were kept.
+    pub bytes: &'a [u8],
+}
+
+/// Reads the packets of one capture, pcap or pcapng. Feed bytes in any pieces.
+pub struct Container {
+    kind: Kind,
+    buffer: Vec<u8>,
+    /// Bytes of an over-long record that are passed over.
+    skip: usize,
+}
+
+impl Default for Container {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Container {
+    /// Stands at the start of a file.
+    pub fn new() -> Self {
+        Self { kind: Kind::Unknown, buffer: Vec::new(), skip: 0 }
+    }
+
+    /// Takes the next bytes; gives each packet that is whole.
+    pub fn feed(&mut self, mut bytes: &[u8], sink: &mut dyn FnMut(Captured<'_>)) {
+        if self.skip > 0 {
+            let passed = self.skip.min(bytes.len());
+            self.skip -= passed;
+            bytes = &bytes[passed..];
+        }
+        self.buffer.extend_from_slice(bytes);
+        let mut at = 0;
+        while let Some(length) = self.record(at, sink) {
+            at += length;
+        }
+        if matches!(self.kind, Kind::Broken) {
+            at = self.buffer.len();
+        }
+        let passed = at.min(self.buffer.len());
+        self.skip += at - passed;
+        self.buffer.drain(..passed);
+    }
 
     /// Takes the record at `at` and returns its length; `None` when it is not whole or the file is
     /// broken. The length may reach beyond the buffer for a record that is passed over.
-    fn record(&mut self, at: usize, out: &mut Vec<Event>) -> Option<usize> {
+    fn record(&mut self, at: usize, sink: &mut dyn FnMut(Captured<'_>)) -> Option<usize> {
         let rest = self.buffer.get(at..)?;
         match &mut self.kind {
             Kind::Unknown => {
@@ -110,8 +149,10 @@ impl Reader {
                 }
                 let packet = rest.get(16..16 + length)?;
                 let (seconds, fraction) = (order.u32(rest, 0)?, order.u32(rest, 4)?);
-                let ms = i64::from(seconds) * 1000 + (u64::from(fraction) * 1000 / *units) as i64;
-                self.watch.packet(*link, ms, packet, out);
+                let at_us =
+                    u64::from(seconds) * 1_000_000 + u64::from(fraction) * 1_000_000 / *units;
+                let original = order.u32(rest, 12)? as usize;
+                sink(Captured { link: *link, at_us, length: original.max(length), bytes: packet });
                 Some(16 + length)
             }
             Kind::Blocks { order, interfaces } => {
@@ -134,14 +175,16 @@ impl Reader {
                         interfaces.extend(interface(*order, block));
                     }
                     ENHANCED => {
-                        if let Some((known, ms, packet)) = enhanced(*order, interfaces, block) {
-                            self.watch.packet(known.link, ms, packet, out);
-                        }
+                        enhanced(*order, interfaces, block).into_iter().for_each(sink);
                     }
                     SIMPLE => {
                         let packet = block.get(12..length - 4).unwrap_or_default();
-                        if let Some(known) = interfaces.first() {
-                            self.watch.packet(known.link, 0, packet, out);
+                        if let (Some(known), Some(original)) =
+                            (interfaces.first(), order.u32(block, 8))
+                        {
+                            let length = original as usize;
+                            let bytes = packet.get(..length).unwrap_or(packet);
+                            sink(Captured { link: known.link, at_us: 0, length, bytes });
                         }
                     }
                     _ => {}
@@ -204,14 +247,11 @@ fn interface(order: Order, block: &[u8]) -> Option<Interface> {
     Some(Interface { link, units })
 }
 
-fn enhanced<'a>(
-    order: Order,
-    interfaces: &[Interface],
-    block: &'a [u8],
-) -> Option<(Interface, i64, &'a [u8])> {
+fn enhanced<'a>(order: Order, interfaces: &[Interface], block: &'a [u8]) -> Option<Captured<'a>> {
     let known = *interfaces.get(order.u32(block, 8)? as usize)?;
     let ticks = u64::from(order.u32(block, 12)?) << 32 | u64::from(order.u32(block, 16)?);
-    let ms = u128::from(ticks) * 1000 / u128::from(known.units);
-    let length = order.u32(block, 20)? as usize;
-    Some((known, i64::try_from(ms).ok()?, block.get(28..28 + length)?))
+    let at_us = u64::try_from(u128::from(ticks) * 1_000_000 / u128::from(known.units)).ok()?;
+    let (kept, original) = (order.u32(block, 20)? as usize, order.u32(block, 24)? as usize);
+    let bytes = block.get(28..28_usize.checked_add(kept)?)?;
+    Some(Captured { link: known.link, at_us, length: original.max(kept), bytes })
 }

@@ -18,13 +18,14 @@ mod udp;
 use std::collections::BTreeMap;
 
 pub(crate) use file::Reader;
+pub use file::{Captured, Container};
 
 use flow::Flows;
 use packet::Packet;
 use udp::Datagrams;
 
 /// Returns true when a file begins as a capture; needs its first four bytes.
-pub(crate) fn is_capture(head: &[u8]) -> bool {
+pub fn is_capture(head: &[u8]) -> bool {
     matches!(
         head,
         [0xd4, 0xc3, 0xb2, 0xa1, ..]

@@ -35,6 +35,7 @@ mod frame;
 mod guide;
 mod hopper;
 mod pace;
+pub mod radiotap;
 mod receiver;
 mod request;
 mod session;

@@ -25,6 +25,11 @@ fn usage_errors() {
 }
 
 #[test]
+fn credentials_are_heard_in_captures() {
+    golden("airlink");
+}
+
+#[test]
 fn codes_are_explained() {
     golden("errors");
 }

@@ -23,15 +23,15 @@ pub(crate) struct Decode {
     /// Listen on this channel only; that of the file when missing.
     #[arg(long)]
     channel: Option<u8>,
-    /// JSON or pcap; `-` for standard input.
+    /// JSON, pcap or pcapng; `-` for standard input.
     file: PathBuf,
 }
 
 /// One scheme or all.
 #[derive(Clone, Debug)]
-struct Which(Vec<Scheme>);
+pub(super) struct Which(pub(super) Vec<Scheme>);
 
-fn which(text: &str) -> std::result::Result<Which, String> {
+pub(super) fn which(text: &str) -> std::result::Result<Which, String> {
     match text {
         "auto" => Ok(Which(Scheme::ALL.to_vec())),
         _ => text.parse().map(|scheme| Which(vec![scheme])).map_err(|error| format!("{error}")),
@@ -62,7 +62,7 @@ impl Decode {
     }
 }
 
-fn document(scheme: Scheme, found: &Credentials, at_us: Option<u64>) -> Value {
+pub(super) fn document(scheme: Scheme, found: &Credentials, at_us: Option<u64>) -> Value {
     let mut document = json!({
         "scheme": scheme.name(),
         "ssid": found.ssid_text(),
@@ -83,7 +83,7 @@ fn document(scheme: Scheme, found: &Credentials, at_us: Option<u64>) -> Value {
     document
 }
 
-fn text(out: &Out, scheme: Scheme, found: &Credentials, at_us: Option<u64>) -> String {
+pub(super) fn text(out: &Out, scheme: Scheme, found: &Credentials, at_us: Option<u64>) -> String {
     let title = |text| out.paint().tone(Tone::Dim, text);
     let mut text = format!(
         "{}    {scheme}\n{}      {}\n{}  {}\n",

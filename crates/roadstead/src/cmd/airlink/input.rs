@@ -3,11 +3,12 @@
 //! - `{ap_channel, columns, macs, air}`: the recorded airs; `macs` are referred to by number;
 //! - a list of `{t_ms, channel, src, dst, length}`, or an object with such a list under `packets`
 //!   (what `airlink encode` prints); `bssid`, `seq`, `to_ds` may be there too;
-//! - a capture: classic pcap with link type 802.11 or radiotap.
+//! - a capture: pcap or pcapng with link type 802.11 or radiotap.
 
 use std::path::Path;
 
-use roadstead_wire::airlink::{Direction, Frame, Mac};
+use roadstead_doctor::capture::{Container, is_capture};
+use roadstead_wire::airlink::{Direction, Frame, Mac, radiotap};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -43,11 +44,12 @@ pub(super) fn read(path: &Path) -> Result<Input> {
         }
         std::fs::read(path).map_err(|error| Failure::file("Reading", path, &error))?
     };
-    if let Some(capture) = pcap(&bytes) {
+    if let Some(capture) = capture(&bytes) {
         return capture;
     }
-    let document: Value = serde_json::from_slice(&bytes)
-        .map_err(|error| unreadable(format!("it is neither a capture (pcap) nor JSON: {error}")))?;
+    let document: Value = serde_json::from_slice(&bytes).map_err(|error| {
+        unreadable(format!("it is neither a capture (pcap, pcapng) nor JSON: {error}"))
+    })?;
     match &document {
         Value::Object(object) if object.contains_key("air") => air(&document),
         Value::Object(object) => match object.get("packets").or_else(|| object.get("frames")) {
@@ -65,7 +67,7 @@ fn unreadable(why: String) -> Failure {
     Failure::with_remedy(
         "airlink.unreadable",
         format!("The frames cannot be read: {why}."),
-        "Give a pcap file, `{ap_channel, columns, macs, air}`, or a list of \
+        "Give a capture (pcap or pcapng), `{ap_channel, columns, macs, air}`, or a list of \
          `{t_ms, channel, src, dst, length}`.",
     )
 }
@@ -166,54 +168,32 @@ fn air(document: &Value) -> Result<Input> {
 /// Link types (tcpdump.org/linktypes.html).
 const IEEE802_11: u32 = 105;
 const RADIOTAP: u32 = 127;
-/// Length of the file and packet headers.
-const FILE_HEADER: usize = 24;
-const PACKET_HEADER: usize = 16;
 
-/// Reads a classic pcap file; `None` when it is none.
-fn pcap(bytes: &[u8]) -> Option<Result<Input>> {
-    let header = bytes.get(..FILE_HEADER)?;
-    let (swapped, nanos) = match u32::from_le_bytes(*header.first_chunk()?) {
-        0xA1B2_C3D4 => (false, false),
-        0xA1B2_3C4D => (false, true),
-        0xD4C3_B2A1 => (true, false),
-        0x4D3C_B2A1 => (true, true),
-        _ => return None,
-    };
-    let word = |at: usize| {
-        let word = *bytes.get(at..)?.first_chunk()?;
-        Some(if swapped { u32::from_be_bytes(word) } else { u32::from_le_bytes(word) })
-    };
-    let link = word(20)? & 0x0FFF_FFFF;
-    if link != IEEE802_11 && link != RADIOTAP {
-        return Some(Err(unreadable(format!(
-            "the capture has link type {link}; only 802.11 in monitor mode shows frame lengths"
-        ))));
-    }
-    let (mut at, mut frames) = (FILE_HEADER, Vec::new());
-    while let (Some(seconds), Some(fraction), Some(kept), Some(length)) =
-        (word(at), word(at + 4), word(at + 8), word(at + 12))
-    {
-        let start = at + PACKET_HEADER;
-        let Some(packet) = bytes.get(start..start.saturating_add(kept as usize)) else { break };
-        at = start + kept as usize;
-        let at_us =
-            u64::from(seconds) * 1_000_000 + u64::from(fraction / if nanos { 1000 } else { 1 });
-        let (packet, radio) = if link == RADIOTAP { radiotap(packet) } else { (packet, 0) };
-        let on_air = u16::try_from((length as usize).saturating_sub(radio)).unwrap_or(u16::MAX);
-        // Whether the FCS is counted is told by the guide code.
-        frames.extend(Frame::parse(packet, on_air, true, 0, Some(at_us)).map(unsure));
-    }
-    Some(Ok(Input { channel: None, frames }))
-}
-
-/// Takes the computed overhead away: drivers differ in what they count.
-fn unsure(frame: Frame) -> Frame {
-    Frame { overhead: None, ..frame }
-}
-
-/// Returns the frame behind a radiotap header, and the header's length (radiotap.org).
-fn radiotap(packet: &[u8]) -> (&[u8], usize) {
-    let length = packet.get(2..4).map_or(0, |it| usize::from(u16::from_le_bytes([it[0], it[1]])));
-    (packet.get(length..).unwrap_or_default(), length)
+/// Reads a capture; `None` when it is none.
+fn capture(bytes: &[u8]) -> Option<Result<Input>> {
+    is_capture(bytes).then(|| {
+        let (mut frames, mut other, mut start) = (Vec::new(), None, None);
+        Container::new().feed(bytes, &mut |packet| {
+            // Times count from the first packet.
+            let at_us = packet.at_us.saturating_sub(*start.get_or_insert(packet.at_us));
+            match packet.link {
+                RADIOTAP => {
+                    frames.extend(radiotap::frame(packet.bytes, packet.length, 0, Some(at_us)));
+                }
+                IEEE802_11 => {
+                    let length = u16::try_from(packet.length).unwrap_or(u16::MAX);
+                    let frame = Frame::parse(packet.bytes, length, true, 0, Some(at_us));
+                    // Whether the check sequence is counted is told by the guide code.
+                    frames.extend(frame.map(|frame| Frame { overhead: None, ..frame }));
+                }
+                link => other = Some(link),
+            }
+        });
+        match other {
+            Some(link) if frames.is_empty() => Err(unreadable(format!(
+                "the capture has link type {link}; only 802.11 in monitor mode shows frame lengths"
+            ))),
+            Some(_) | None => Ok(Input { channel: None, frames }),
+        }
+    })
 }

@@ -1,9 +1,10 @@
 //! `roadstead airlink`: Wi-Fi credentials through the air, written and read on the command line.
-//! Works without a server and without a radio.
+//! Works without a server; only `listen --interface` needs a radio.
 
 mod decode;
 mod encode;
 mod input;
+mod listen;
 
 use clap::Subcommand;
 use roadstead_wire::airlink::{Keys, Scheme, airkiss};
@@ -18,8 +19,10 @@ pub(crate) enum Airlink {
     /// Prints the packets of one full round.
     Encode(encode::Encode),
     /// Finds the credentials in received frames: JSON in the shape of the vectors, a list, or a
-    /// capture (pcap).
+    /// capture (pcap or pcapng).
     Decode(decode::Decode),
+    /// Listens on an interface in monitor mode until somebody's credentials are whole.
+    Listen(listen::Listen),
 }
 
 impl Airlink {
@@ -27,6 +30,7 @@ impl Airlink {
         match self {
             Self::Encode(command) => command.run(out),
             Self::Decode(command) => command.run(out),
+            Self::Listen(command) => command.run(out),
         }
     }
 }
