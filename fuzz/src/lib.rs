@@ -17,7 +17,7 @@ use roadstead_dialects::{ALL, ArchiveFile, Dialect, Packed, Problem};
 use roadstead_doctor::{Doctor, Lang};
 use roadstead_server::archive::{Files, is_zip, unpack};
 use roadstead_server::north::multipart;
-use roadstead_wire::airlink::{Direction, Event, Frame, Hopper, Keys, Mac, Plan, Scheme};
+use roadstead_wire::airlink::{Direction, Event, Frame, Hopper, Keys, Mac, Plan, Scheme, radiotap};
 use roadstead_wire::ble::improv::{About, Carrier, ImprovDevice, ImprovPhone};
 use roadstead_wire::ble::{self, Dialogue, Provisioner};
 use roadstead_wire::coap::{self, Endpoint, Message, Reply};
@@ -329,6 +329,8 @@ pub fn gizwits_lan(data: &[u8]) {
 /// sender sent.
 pub fn airlink(data: &[u8]) {
     const FRAME: usize = 29;
+    let whole = radiotap::frame(data, data.len(), 6, None);
+    assert!(whole.is_none_or(|frame| frame.destination.is_group()));
     let keys = Keys { product_secret: Some(b"secret".to_vec()), ..Keys::default() };
     let mut hopper = Hopper::new(Plan::default(), &Scheme::ALL, &keys, Duration::ZERO);
     let mut at_us = 0;

@@ -14,6 +14,8 @@
 
 #[cfg(all(feature = "dbus", target_os = "linux"))]
 mod bluetooth;
+#[cfg(all(feature = "dbus", target_os = "linux"))]
+mod board;
 mod listen;
 #[cfg(all(feature = "monitor", target_os = "linux"))]
 mod monitor;
@@ -24,6 +26,8 @@ mod wifi;
 
 #[cfg(all(feature = "dbus", target_os = "linux"))]
 pub use bluetooth::{BlueZ, BluetoothError, Guest, Peripheral};
+#[cfg(all(feature = "dbus", target_os = "linux"))]
+pub use board::{BoardError, join};
 pub use listen::{Found, Heard, Listened, Missed, Replay, Sniffer, SnifferError, listen};
 #[cfg(all(feature = "monitor", target_os = "linux"))]
 pub use monitor::Monitor;

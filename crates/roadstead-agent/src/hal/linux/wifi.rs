@@ -18,7 +18,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use roadstead_core::Secret;
-use roadstead_wire::airlink::{PASSWORD_MAX, SSID_MAX};
+use roadstead_wire::airlink::{Mac, PASSWORD_MAX, SSID_MAX};
 use zbus::zvariant::{ObjectPath, OwnedObjectPath, OwnedValue, Value};
 use zbus::{Connection, proxy};
 
@@ -64,6 +64,12 @@ pub trait WifiControl: Send + Sync {
     /// # Errors
     /// The driver refused.
     async fn leave(&self) -> Result<(), WifiError>;
+
+    /// Returns the hardware address.
+    ///
+    /// # Errors
+    /// The driver refused.
+    async fn mac(&self) -> Result<Mac, WifiError>;
 
     /// Returns the networks in range, name and signal in dBm, the strongest first.
     ///
@@ -234,6 +240,9 @@ trait Wireless {
     fn get_all_access_points(&self) -> zbus::Result<Vec<OwnedObjectPath>>;
 
     fn request_scan(&self, options: HashMap<&str, Value<'_>>) -> zbus::Result<()>;
+
+    #[zbus(property)]
+    fn hw_address(&self) -> zbus::Result<String>;
 }
 
 #[proxy(
@@ -457,6 +466,12 @@ impl WifiControl for NetworkManager {
             Err(zbus::Error::MethodError(name, ..)) if name.ends_with(".NotActive") => Ok(()),
             other => Ok(other?),
         }
+    }
+
+    async fn mac(&self) -> Result<Mac, WifiError> {
+        let wireless = WirelessProxy::builder(&self.bus).path(&self.path)?.build().await?;
+        let text = wireless.hw_address().await?;
+        text.parse().map_err(|_| WifiError::NoDevice { interface: self.interface.clone() })
     }
 
     async fn networks(&self) -> Result<Vec<(Vec<u8>, i8)>, WifiError> {

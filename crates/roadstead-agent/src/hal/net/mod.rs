@@ -27,6 +27,8 @@ use tokio::task::JoinHandle;
 
 pub(crate) use clock::Clock;
 pub(crate) use files::Files;
+#[cfg(all(feature = "dbus", target_os = "linux"))]
+pub(in crate::hal) use radio::acknowledge;
 use radio::{Join, Radio};
 use roadstead_dialects::air;
 pub use tls::TlsError;

@@ -120,7 +120,8 @@ impl Ear {
         let password = Secret::new(credentials.password.clone());
         self.tell(Some((credentials.ssid_text(), password)), token).await?;
         if let Some(Join::Done(ip)) = self.joined.recv().await {
-            acknowledge(&credentials, ip, broadcast).await?;
+            let [a, b, c, d] = ip.octets();
+            acknowledge(&credentials, Mac([0x02, 0, a, b, c, d]), ip, broadcast).await?;
         }
         Ok(())
     }
@@ -296,13 +297,12 @@ fn porter(bearer: Bearer, size: usize) -> io::Result<Box<dyn Porter>> {
 
 /// Tells the phone that the credentials worked: to its own address where the message said it, and
 /// to everybody.
-async fn acknowledge(
+pub(in crate::hal) async fn acknowledge(
     credentials: &Credentials,
+    mac: Mac,
     ip: Ipv4Addr,
     broadcast: Ipv4Addr,
 ) -> io::Result<()> {
-    let [a, b, c, d] = ip.octets();
-    let mac = Mac([0x02, 0, a, b, c, d]);
     let Some(ack::Ack { port, broadcast: to_all, datagram, times, gap_ms }) =
         credentials.ack.ack(mac, ip.octets(), NAME)
     else {

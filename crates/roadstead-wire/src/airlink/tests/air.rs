@@ -148,9 +148,18 @@ fn lab_request(scheme: Scheme) -> Request<'static> {
 
 /// Runs one simulated air: how long it took, and that nothing wrong was believed.
 fn run(scheme: Scheme, weather: Weather, seed: u64) -> Option<Duration> {
-    let request = lab_request(scheme);
-    let round = scheme.encode(&request).unwrap();
-    let mut hopper = parked(weather.channel, &vectors::keys_of(scheme, &request));
+    play_out(scheme, &lab_request(scheme), weather, seed)
+}
+
+/// The same for any request of that SSID and password.
+fn play_out(
+    scheme: Scheme,
+    request: &Request<'_>,
+    weather: Weather,
+    seed: u64,
+) -> Option<Duration> {
+    let round = scheme.encode(request).unwrap();
+    let mut hopper = parked(weather.channel, &vectors::keys_of(scheme, request));
     let air = Air::new(&round, weather, request.phone_mac, request.bssid, seed);
     for frame in air.filter(|frame| frame.channel == weather.channel) {
         let at = Duration::from_micros(frame.at_us.unwrap());
@@ -174,6 +183,42 @@ fn simulated_airs_decode_in_time() {
             let weather = Weather { loss, uplink, ..Weather::default() };
             for seed in 0..4 {
                 assert!(run(scheme, weather, seed).is_some(), "{scheme} {loss} {uplink} {seed}");
+            }
+        }
+    }
+}
+
+/// The reference of Airlink §13: seconds of the median of 25 seeds at 0, 5, 20 and 40 % loss, first
+/// with both copies, then with the downlink alone.
+const REFERENCE: [(Scheme, usize, [f64; 4], [f64; 4]); 5] = [
+    (Scheme::AirKiss, 0, [1.6, 1.8, 2.6, 11.2], [1.8, 2.1, 3.8, 24.6]),
+    (Scheme::EspTouch, 0, [2.8, 2.8, 4.1, 8.7], [3.4, 4.1, 8.5, 15.5]),
+    (Scheme::EspTouch2, 0, [0.8, 0.8, 1.7, 3.9], [1.2, 1.7, 3.7, 5.8]),
+    // With a key, a random IV and 38 bytes of the application.
+    (Scheme::EspTouch2, 38, [2.8, 4.9, 7.6, 12.1], [5.0, 8.1, 13.4, 23.1]),
+    (Scheme::SimpleConfig, 0, [0.2, 0.2, 0.5, 0.7], [0.2, 0.5, 0.8, 1.4]),
+];
+
+/// No slower than the reference at any loss, within its rounding; and each of the 25 is found.
+#[test]
+fn medians_are_no_worse_than_the_reference() {
+    for (scheme, extra, both, down) in REFERENCE {
+        for (uplink, limits) in [(true, both), (false, down)] {
+            for (loss, limit) in [0.0, 0.05, 0.2, 0.4].into_iter().zip(limits) {
+                let weather = Weather { loss, uplink, ..Weather::default() };
+                let request = Request {
+                    extra: &[0xA5; 64][..extra],
+                    key: (extra > 0).then_some(b"Wechatiothardwav"),
+                    ..lab_request(scheme)
+                };
+                let mut times: Vec<f64> = (0..25)
+                    .filter_map(|seed| play_out(scheme, &request, weather, seed))
+                    .map(|time| time.as_secs_f64())
+                    .collect();
+                let case = alloc::format!("{scheme}+{extra} at {loss}, uplink {uplink}");
+                assert_eq!(times.len(), 25, "{case}");
+                times.sort_by(f64::total_cmp);
+                assert!(times[12] < limit + 0.05, "{case}: {} s, {limit} s", times[12]);
             }
         }
     }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::decode::{Which, document, text, which};
 use super::{SecretArg, input, keys};
+use crate::client::sentence;
 use crate::failure::{Failure, Result, chain};
 use crate::output::Out;
 
@@ -36,6 +37,10 @@ pub(crate) struct Listen {
     /// AES key as text or 32 hexadecimal digits, PIN, or product secret.
     #[arg(long)]
     key: Option<SecretArg>,
+    /// Joins the network with this interface, by NetworkManager, and acknowledges.
+    #[cfg(all(feature = "dbus", target_os = "linux"))]
+    #[arg(long, value_name = "IF", requires = "interface")]
+    join: Option<String>,
     /// A recording in place of a radio: JSON, pcap or pcapng.
     file: Option<PathBuf>,
 }
@@ -95,7 +100,12 @@ impl Listen {
                 last["event"] = "found".into();
                 last["channel"] = frame.channel.into();
                 out.event(&last)?;
-                out.text(&text(out, scheme, &credentials, frame.at_us))
+                out.text(&text(out, scheme, &credentials, frame.at_us))?;
+                #[cfg(all(feature = "dbus", target_os = "linux"))]
+                if let Some(interface) = &self.join {
+                    return joined(out, interface, &credentials);
+                }
+                Ok(())
             }
             Err(missed) => Err(Failure::new(
                 missed.reason.code(),
@@ -118,8 +128,29 @@ fn open(interface: &str) -> Result<Box<dyn Sniffer>> {
     Err(refused(&SnifferError::NoInterface { interface: interface.to_owned() }))
 }
 
+/// Joins the network that was told, and acknowledges.
+#[cfg(all(feature = "dbus", target_os = "linux"))]
+fn joined(
+    out: &Out,
+    interface: &str,
+    credentials: &roadstead_wire::airlink::Credentials,
+) -> Result<()> {
+    use roadstead_agent::hal::linux::{BoardError, NetworkManager, join};
+    let address = crate::cmd::block_on(async {
+        let result = async {
+            let wifi = NetworkManager::open(interface).await?;
+            join(&wifi, credentials).await
+        };
+        result
+            .await
+            .map_err(|error: BoardError| Failure::new(error.code(), sentence(&chain(&error))))
+    })?;
+    out.event(&json!({ "event": "joined", "address": address.to_string() }))?;
+    out.text(&format!("joined as {address}\n"))
+}
+
 fn refused(error: &SnifferError) -> Failure {
-    Failure::new(error.code(), format!("{}.", chain(error)))
+    Failure::new(error.code(), sentence(&chain(error)))
 }
 
 /// One line of the stream.

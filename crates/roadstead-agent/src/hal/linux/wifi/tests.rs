@@ -130,6 +130,11 @@ impl FakeWireless {
         // The last one is out of range by now.
         (0..5).map(path).collect()
     }
+
+    #[zbus(property)]
+    fn hw_address(&self) -> &str {
+        "02:11:22:33:44:55"
+    }
 }
 
 struct FakePoint(&'static [u8], u8);
@@ -279,6 +284,7 @@ async fn networks_are_told_once_each_the_strongest_first() {
     let (bus, _server, _record) = fake(DISCONNECTED, CONFIG).await;
     let wifi = NetworkManager::on(bus, "wlan0").await.expect("an interface");
     let networks = wifi.networks().await.expect("networks");
+    assert_eq!(wifi.mac().await.expect("an address"), Mac([2, 0x11, 0x22, 0x33, 0x44, 0x55]));
     assert_eq!(networks, [(b"home".to_vec(), -46), (b"far".to_vec(), -94)]);
 }
 
