@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use roadstead_core::{Secret, Tick};
@@ -140,9 +140,9 @@ impl Hardware {
     }
 
     pub(super) fn tell(&self, event: AgentEvent) {
-        if let Ok(mut observer) = self.observer.lock() {
-            observer(event);
-        }
+        // A crash inside the observer ended a life, not what comes after it.
+        let mut observer = self.observer.lock().unwrap_or_else(PoisonError::into_inner);
+        observer(event);
     }
 
     pub(super) fn tell_data(&self, stage: &'static str, data: serde_json::Value) {

@@ -1,5 +1,7 @@
 //! A module on real loopback sockets and a real pseudo-terminal.
 
+mod cloud;
+
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -241,6 +243,35 @@ async fn a_restarted_module_has_its_passcode_and_opens_softap_after_a_reset() {
     let way = wait(&mut events, "provisioning_started").await;
     assert_eq!(way.detail.as_deref(), Some("softap"));
     assert!(passcode(&folder) != before, "another one");
+    task.abort();
+}
+
+/// Seed §12_3.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_restarts_the_module_at_once() {
+    let folder = Folder::new("module-crash");
+    let options = options(&folder, virtual_line());
+    let ports = options.ports;
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let mut crashes = 0;
+    let agent = ModuleAgent::new(options).with_observer(move |event| {
+        let is_joined = event.stage == "network_joined";
+        drop(sender.send(event));
+        if is_joined && crashes < 3 {
+            crashes += 1;
+            panic!("crash {crashes} inside the module's task");
+        }
+    });
+    let start = Instant::now();
+    let task = tokio::spawn(agent.run(std::future::pending()));
+    for _ in 0..4 {
+        wait(&mut events, "network_joined").await;
+    }
+    assert!(start.elapsed() < PATIENCE, "at once");
+    // The fourth life has the sockets of the first, and answers.
+    let mut phone = Phone::log_in(ports).await;
+    phone.say(&Message::ControlSn { sn: 1, p0: &[1, 1, 1, 0, 0, 0, 0] }).await;
+    wait(&mut events, "property_set").await;
     task.abort();
 }
 
