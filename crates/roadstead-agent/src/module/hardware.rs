@@ -31,6 +31,8 @@ use crate::hal::net::{Clock, Files, udp};
 pub(super) const RECORD: &str = "gizwits";
 /// Name of installed firmware in the data directory.
 const FIRMWARE: &str = "gizwits-firmware";
+/// Name of its version there: what runs after the next start.
+pub(super) const FIRMWARE_VERSION: &str = "gizwits-firmware-version";
 /// Strength at which the simulated radio hears its network.
 const STRENGTH: u8 = 75;
 /// What a radio says when name or password of a network are wrong.
@@ -327,7 +329,8 @@ impl Outbox for Hardware {
             Output::M2m(action) => self.m2m(action),
             Output::Leds(now) => self.tell_data("leds", leds(now)),
             Output::Install { version, image } => {
-                let kept = self.files.put(FIRMWARE, Some(&Secret::new(image))).is_ok();
+                let mut keep = |key, bytes| self.files.put(key, Some(&Secret::new(bytes))).is_ok();
+                let kept = keep(FIRMWARE, image) && keep(FIRMWARE_VERSION, version.as_bytes());
                 self.tell_text("firmware", version);
                 self.later(Inbound::Installed(kept));
             }

@@ -1,6 +1,6 @@
 //! One life of a module: from power-on to a restart.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use roadstead_core::Tick;
@@ -10,10 +10,10 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::hardware::{Hardware, Inbound, RECORD};
+use super::hardware::{FIRMWARE_VERSION, Hardware, Inbound, RECORD};
 use super::m2m::Word;
 use super::serial::SerialPort;
-use super::{Line, ModuleError, Observer, Options, Press};
+use super::{Board, Line, ModuleError, Observer, Options, Press};
 use crate::hal::Store as _;
 use crate::hal::net::{Clock, Files};
 
@@ -28,6 +28,8 @@ const DARK: Duration = Duration::from_millis(100);
 pub(super) struct Life {
     module: Module,
     mcu: Option<Mcu>,
+    /// Where the MCU is afterwards: it has its own supply.
+    board: Board,
     hardware: Hardware,
     inbox: mpsc::Receiver<Inbound>,
     clock: Clock,
@@ -40,14 +42,23 @@ impl Life {
         options: &Arc<Options>,
         clock: Clock,
         observer: &Observer,
+        board: &Board,
     ) -> Result<Self, ModuleError> {
-        let files = Files::open(&options.data_dir)?;
+        let mut files = Files::open(&options.data_dir)?;
+        let mut config = options.config.clone();
+        if let Some(version) = installed(&mut files)? {
+            config.software = version;
+        }
         let (sender, inbox) = mpsc::channel(INBOX_MAX);
         let (mcu, port) = match &options.line {
             Line::Virtual { product_key, panel, bindable_s } => {
-                let mut info = Mcu::new(product_key, panel.clone()).info().clone();
-                info.bindable_s = *bindable_s;
-                (Some(Mcu::with_info(info, panel.clone())), None)
+                let kept = board.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let mcu = kept.unwrap_or_else(|| {
+                    let mut info = Mcu::new(product_key, panel.clone()).info().clone();
+                    info.bindable_s = *bindable_s;
+                    Mcu::with_info(info, panel.clone())
+                });
+                (Some(mcu), None)
             }
             Line::Port(path) => {
                 let port = Arc::new(SerialPort::open(path)?);
@@ -56,14 +67,14 @@ impl Life {
                 (None, Some(port))
             }
         };
-        let module = Module::new(options.config.clone(), options.policy.clone());
+        let module = Module::new(config, options.policy.clone());
         let hardware = Hardware::new(options, clock, observer, files, sender, port);
         let factory = match options.factory == Flash::default() {
             true => Vec::new(),
             false => options.factory.store(),
         };
-        let key = options.key.clone();
-        Ok(Self { module, mcu, hardware, inbox, clock, factory, key })
+        let (board, key) = (Arc::clone(board), options.key.clone());
+        Ok(Self { module, mcu, board, hardware, inbox, clock, factory, key })
     }
 
     /// Runs until the module wants to restart.
@@ -133,11 +144,11 @@ impl Life {
     fn mcu_step(&mut self, input: mcu::Input<'_>) {
         let now = self.now();
         let Some(mcu) = &mut self.mcu else { return };
-        let (mut wire, mut set, mut dead) = (Vec::new(), None, false);
+        let (mut wire, mut set, mut image, mut dead) = (Vec::new(), None, None, false);
         mcu.handle(input, now, &mut |output| match output {
             mcu::Output::Serial(bytes) => wire.push(bytes.to_vec()),
             mcu::Output::Set(values) => set = Some(values.clone()),
-            mcu::Output::Firmware(bytes) => tracing::info!(len = bytes.len(), "MCU firmware"),
+            mcu::Output::Firmware(bytes) => image = Some(bytes.len()),
             mcu::Output::ModuleDead => dead = true,
             mcu::Output::Status(_) | mcu::Output::Raw(_) | mcu::Output::Time(_) => {}
         });
@@ -145,6 +156,10 @@ impl Life {
             let values = mcu.panel().values();
             self.hardware.tell_data("property_set", json!(set));
             self.hardware.tell_data("data_points", json!(values));
+        }
+        if let Some(bytes) = image {
+            let version = String::from_utf8_lossy(&mcu.info().software);
+            self.hardware.tell_data("mcu_firmware", json!({"version": version, "bytes": bytes}));
         }
         for bytes in wire {
             self.module.handle(Input::Serial(&bytes), now, &mut self.hardware);
@@ -221,6 +236,19 @@ impl Life {
         };
         self.feed(Input::M2m(event));
     }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        *self.board.lock().unwrap_or_else(PoisonError::into_inner) = self.mcu.take();
+    }
+}
+
+/// Returns the version of the firmware that was installed last, when it is one (seed §2.2.2).
+fn installed(files: &mut Files) -> Result<Option<[u8; 8]>, ModuleError> {
+    let stored = files.load()?.into_iter().find(|(key, _)| **key == *FIRMWARE_VERSION);
+    let version: Option<[u8; 8]> = stored.and_then(|(_, v)| v.expose().try_into().ok());
+    Ok(version.filter(|version| version.iter().all(u8::is_ascii_digit)))
 }
 
 async fn sleep(at: Option<Instant>) {

@@ -33,9 +33,10 @@ use std::sync::Arc;
 
 use roadstead_core::{Map, Value};
 use roadstead_dialects::gizwits::lan;
-use roadstead_dialects::gizwits::mcu::Panel;
+use roadstead_dialects::gizwits::mcu::{Mcu, Panel};
 use roadstead_dialects::gizwits::module::{Config, Flash, Policy};
 use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
 
 use crate::event::AgentEvent;
 use crate::hal::StoreError;
@@ -172,6 +173,9 @@ impl ModuleHandle {
     }
 }
 
+/// The virtual MCU between two lives of its module.
+type Board = Arc<std::sync::Mutex<Option<Mcu>>>;
+
 type Observer = Arc<std::sync::Mutex<Box<dyn FnMut(AgentEvent) + Send>>>;
 
 /// A module.
@@ -211,27 +215,29 @@ impl ModuleAgent {
     /// Data directory or serial port are not usable.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ModuleError> {
         let mut shutdown = pin!(shutdown);
+        let board = Board::default();
         loop {
-            let life = Life::new(&self.options, self.clock, &self.observer)?;
+            let life = Life::new(&self.options, self.clock, &self.observer, &board)?;
             let orders = Arc::clone(&self.orders);
-            let mut task = tokio::spawn(async move {
+            // A set ends with its owner: nobody who drops this future leaves a module behind.
+            let mut task = JoinSet::new();
+            task.spawn(async move {
                 let mut orders = orders.lock().await;
                 life.run(&mut orders).await
             });
             let ended = tokio::select! {
-                ended = &mut task => ended,
+                ended = task.join_next() => ended,
                 () = &mut shutdown => {
-                    task.abort();
-                    let _ = task.await;
+                    task.shutdown().await;
                     return Ok(());
                 }
             };
             match ended {
-                Ok(result) => result?,
-                Err(error) if error.is_panic() => {
+                Some(Ok(result)) => result?,
+                Some(Err(error)) if error.is_panic() => {
                     tracing::error!("the module crashed and starts again");
                 }
-                Err(_) => return Ok(()),
+                Some(Err(_)) | None => return Ok(()),
             }
         }
     }

@@ -275,6 +275,25 @@ async fn a_crash_restarts_the_module_at_once() {
     task.abort();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_ends_with_whoever_runs_it() {
+    let folder = Folder::new("module-dropped");
+    let options = options(&folder, virtual_line());
+    let ports = options.ports;
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let agent = ModuleAgent::new(options).with_observer(move |event| drop(sender.send(event)));
+    let task = tokio::spawn(agent.run(std::future::pending()));
+    wait(&mut events, "network_joined").await;
+    let mut phone = Phone::log_in(ports).await;
+    task.abort();
+    assert!(task.await.expect_err("aborted").is_cancelled());
+    let mut rest = [0; 64];
+    let closed = async { while phone.0.read(&mut rest).await.is_ok_and(|len| len > 0) {} };
+    tokio::time::timeout(PATIENCE, closed).await.expect("its connections end");
+    let all = async { while events.recv().await.is_some() {} };
+    tokio::time::timeout(PATIENCE, all).await.expect("its observer is gone");
+}
+
 #[tokio::test]
 async fn the_watchdog_bites_a_loop_that_hangs_and_no_other() {
     let (bitten, bites) = std::sync::mpsc::channel();

@@ -68,11 +68,20 @@ impl Package {
     /// Refuses what would brick a module.
     fn check(&self) -> Result<(), Problem> {
         let host = self.url.strip_prefix("http://").and_then(|rest| rest.split('/').next());
-        let rule = if self.size < IMAGE_BYTES_MIN {
-            "an image has at least 600 bytes: modules crash on smaller ones"
-        } else if !matches!(self.part, 1 | 2) {
+        let text =
+            |rule| alloc::format!("packages: {} {}: {rule}", self.hard_version, self.version);
+        if self.size < IMAGE_BYTES_MIN {
+            let rule = "an image has at least 600 bytes: modules crash on smaller ones";
+            return Err(Problem::new("module.image_small", text(rule)));
+        }
+        // Only virtual modules live on this machine, and they understand ports.
+        let strange: &[char] = match host.is_some_and(|host| host.starts_with("127.")) {
+            true => &['@'],
+            false => &[':', '@'],
+        };
+        let rule = if !matches!(self.part, 1 | 2) {
             "the type is 1 (module) or 2 (MCU)"
-        } else if host.is_none_or(|host| host.is_empty() || host.contains([':', '@'])) {
+        } else if host.is_none_or(|host| host.is_empty() || host.contains(strange)) {
             "the URL begins with http:// and a host without a port"
         } else if self.url.len() > URL_MAX
             || !self.url.bytes().all(|b| b.is_ascii_graphic() && b != b'&')
@@ -83,8 +92,7 @@ impl Package {
         } else {
             return Ok(());
         };
-        let text = alloc::format!("packages: {} {}: {rule}", self.hard_version, self.version);
-        Err(Problem::new("api.bad_request", text))
+        Err(Problem::new("api.bad_request", text(rule)))
     }
 }
 
@@ -169,6 +177,9 @@ mod tests {
             json!({"packages": [package]})
         };
         assert!(Settings::read(&package("size", json!(600))).is_ok());
+        assert!(Settings::read(&package("url", json!("http://127.0.0.1:8080/a.bin"))).is_ok());
+        let small = Settings::read(&package("size", json!(599))).expect_err("small");
+        assert_eq!(small.code, "module.image_small");
         for bad in [
             package("size", json!(599)),
             package("type", json!(3)),

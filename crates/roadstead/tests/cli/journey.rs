@@ -11,27 +11,27 @@ use crate::server::Server;
 use crate::session::{Folder, roadstead};
 
 /// A process that says JSON lines.
-struct Speaker {
-    process: Child,
+pub(crate) struct Speaker {
+    pub(crate) process: Child,
     lines: BufReader<ChildStdout>,
 }
 
 impl Speaker {
-    fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let mut process = command.stdout(Stdio::piped()).spawn().expect("roadstead");
         let lines = BufReader::new(process.stdout.take().expect("stdout"));
         Self { process, lines }
     }
 
     /// Returns the next line, or `None` at the end.
-    fn next(&mut self) -> Option<Value> {
+    pub(crate) fn next(&mut self) -> Option<Value> {
         let mut line = String::new();
         let read = self.lines.read_line(&mut line).expect("a line");
         (read > 0).then(|| serde_json::from_str(&line).expect("a JSON line"))
     }
 
     /// Waits for a line with this value.
-    fn wait(&mut self, field: &str, value: &str) -> Value {
+    pub(crate) fn wait(&mut self, field: &str, value: &str) -> Value {
         let mut seen = Vec::new();
         while let Some(line) = self.next() {
             if line[field] == value {
@@ -43,7 +43,7 @@ impl Speaker {
     }
 
     /// Stops the process in order.
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         let pid = self.process.id().to_string();
         let killed = Command::new("kill").args(["-TERM", &pid]).status().expect("kill");
         assert!(killed.success());
@@ -59,7 +59,7 @@ impl Drop for Speaker {
 }
 
 /// Runs a command to its end and returns its JSON document.
-fn document(folder: &Folder, args: &[&str]) -> Value {
+pub(crate) fn document(folder: &Folder, args: &[&str]) -> Value {
     let output = roadstead(folder.path()).args(args).arg("--json").output().expect("roadstead");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{args:?}: {stderr}");

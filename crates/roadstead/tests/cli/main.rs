@@ -2,6 +2,7 @@
 //! exact output and exit code. `UPDATE=1 cargo test -p roadstead --test cli` rewrites them.
 
 mod journey;
+mod module;
 mod normal;
 mod server;
 mod session;

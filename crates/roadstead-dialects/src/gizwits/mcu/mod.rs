@@ -78,7 +78,8 @@ pub enum Output<'a> {
     Set(&'a Map<String, Value>),
     /// Data that is no data point came (P0 action 5).
     Raw(&'a [u8]),
-    /// New firmware is complete; the MCU reports it after the module's restart.
+    /// New firmware is complete; the MCU reports it after the module's restart. Its last eight
+    /// bytes are the new version when they are letters and digits.
     Firmware(&'a [u8]),
     /// The date, as the module tells it.
     Time(&'a [u8]),
@@ -326,6 +327,10 @@ impl Mcu {
         let sum = hex::encode(Md5::digest(&file.bytes));
         if let Some(file) = self.file.take_if(|file| file.md5.eq_ignore_ascii_case(sum.as_bytes()))
         {
+            // A virtual image ends with the version that runs then.
+            if let Some(version) = file.bytes.last_chunk().filter(|v| is_version(v)) {
+                self.info.software = *version;
+            }
             out(Output::Firmware(&file.bytes));
             self.link.push(Command::RestartModule, 0, &[], ());
         }
@@ -335,4 +340,9 @@ impl Mcu {
     pub fn set_software(&mut self, version: [u8; 8]) {
         self.info.software = version;
     }
+}
+
+/// Whether eight bytes can be a version (seed §2.2).
+fn is_version(bytes: &[u8; 8]) -> bool {
+    bytes.iter().all(u8::is_ascii_alphanumeric)
 }

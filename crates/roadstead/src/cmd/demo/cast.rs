@@ -1,5 +1,7 @@
 //! The dialects of the demonstration: one row and one folder with fleet file and thing model each.
 
+use std::net::SocketAddr;
+
 use serde_json::{Map, Value, json};
 
 /// One dialect's product and device.
@@ -8,9 +10,9 @@ pub(super) struct Cast {
     pub(super) dialect: &'static str,
     /// Product id in the fleet file.
     pub(super) product: &'static str,
-    /// Product secret in the fleet file.
+    /// Product secret in the fleet file; a module's firmware does not use it.
     pub(super) product_secret: &'static str,
-    /// The vendor's name of the device.
+    /// The vendor's name of the device; a module's is a MAC address of this process.
     pub(super) device: &'static str,
     /// How the device comes by its place and its owner.
     pub(super) way: Way,
@@ -35,6 +37,10 @@ pub(super) enum Way {
         /// Scope id of its registration group.
         scope: &'static str,
     },
+    /// A communication module: the phone gives it the network over its own access point, it
+    /// registers itself, and the phone binds it with its passcode. The phone controls it in the
+    /// LAN as well, without the platform.
+    Module,
 }
 
 /// Every dialect of the demonstration, alphabetical.
@@ -50,6 +56,18 @@ pub(super) static ALL: &[Cast] = &[
             ("alibaba-lamp.json", include_str!("alibaba/lamp.json")),
         ],
         properties: lamp,
+    },
+    Cast {
+        dialect: "gizwits",
+        product: "de30000000000000000000000000d0e1",
+        product_secret: "0123456789abcdef0123456789abcdef",
+        device: "",
+        way: Way::Module,
+        files: &[
+            ("gizwits.yaml", include_str!("gizwits/fleet.yaml")),
+            ("gizwits-pet-house.json", include_str!("gizwits/pet-house.json")),
+        ],
+        properties: pet_house,
     },
     Cast {
         dialect: "huawei",
@@ -78,9 +96,18 @@ pub(super) static ALL: &[Cast] = &[
 ];
 
 impl Cast {
-    /// Returns the operator's settings of the dialect; devices log in at `mqtts`.
-    pub(super) fn settings(&self, mqtts: &str) -> Option<toml::Table> {
-        let Way::Service { scope } = self.way else { return None };
+    /// Returns the operator's settings of the dialect; devices log in at `mqtts`, modules at the
+    /// near end of the cable.
+    pub(super) fn settings(&self, mqtts: &str, cable: SocketAddr) -> Option<toml::Table> {
+        let scope = match self.way {
+            Way::Phone | Way::Coap => return None,
+            Way::Service { scope } => scope,
+            Way::Module => {
+                let host = ("m2m_host".to_owned(), toml::Value::from(cable.ip().to_string()));
+                let port = ("m2m_port".to_owned(), toml::Value::from(i64::from(cable.port())));
+                return Some(toml::Table::from_iter([host, port]));
+            }
+        };
         let group = (scope.to_owned(), toml::Value::from(self.product));
         let groups = toml::Table::from_iter([group]);
         let address = ("address".to_owned(), toml::Value::from(mqtts));
@@ -96,13 +123,21 @@ fn lamp(round: u64) -> Map<String, Value> {
     properties
 }
 
+/// A pet house whose light gets redder round by round.
+fn pet_house(round: u64) -> Map<String, Value> {
+    let mut properties = Map::new();
+    properties.insert("LED_OnOff".to_owned(), json!(true));
+    properties.insert("LED_R".to_owned(), json!(round * 10 % 255));
+    properties
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_dialect_plays() {
-        let dialects: Vec<_> = crate::firmware::KINDS.iter().map(|kind| kind.dialect).collect();
+        let dialects: Vec<_> = roadstead_dialects::ALL.iter().map(|d| d.id()).collect();
         assert_eq!(ALL.iter().map(|cast| cast.dialect).collect::<Vec<_>>(), dialects);
         for cast in ALL {
             let (_, fleet) = cast.files[0];

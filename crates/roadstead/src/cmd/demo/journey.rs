@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use roadstead_agent::AgentEvent;
 use roadstead_agent::agent::Handle;
+use roadstead_agent::module::{ModuleHandle, Press};
 use roadstead_app::{Air, Event, Method, Options, alibaba, api, provision};
 use roadstead_core::attempt::{Stage, Witness};
 use roadstead_core::{Secret, Timestamp, Value};
@@ -15,7 +16,9 @@ use roadstead_wire::airlink::Scheme;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::cable::Cable;
 use super::cast::{Cast, Way};
+use super::module;
 use super::story::{Step, Teller};
 use crate::client::Client;
 use crate::cmd::app::{failed, progress_address};
@@ -25,11 +28,11 @@ use crate::firmware::{self, Address, Bootstrap, Flash, Pace, TlsMode, Via};
 use crate::output::{Clock, parse_time};
 
 /// The network that phone and device share.
-const SSID: &str = "Demo Wi-Fi";
+pub(super) const SSID: &str = "Demo Wi-Fi";
 /// Part of the frames that the device's simulated radio loses.
 const LOSS: f64 = 0.05;
 /// Pause between two questions to the platform.
-const POLL_GAP: Duration = Duration::from_millis(100);
+pub(super) const POLL_GAP: Duration = Duration::from_millis(100);
 /// Time after which a silent device is told again.
 const SEND_GAP: Duration = Duration::from_millis(500);
 
@@ -44,12 +47,32 @@ pub(super) struct Platform {
     pub(super) vendor_http: Address,
     /// Its authority, as it is put into firmware.
     pub(super) ca_file: PathBuf,
+    /// Between modules and its MQTT listener.
+    pub(super) cable: Cable,
+}
+
+/// The hand at a device.
+pub(super) enum Hand {
+    /// Of a device with its vendor's SDK.
+    Device(Handle),
+    /// Of a module's MCU.
+    Module(ModuleHandle),
+}
+
+impl Hand {
+    /// Changes properties at the device itself; false when it has stopped.
+    pub(super) async fn change(&self, properties: roadstead_core::Map<String, Value>) -> bool {
+        match self {
+            Self::Device(handle) => handle.change(properties).await,
+            Self::Module(handle) => handle.press(Press::Change(properties)).await,
+        }
+    }
 }
 
 /// A device at work.
 pub(super) struct Device {
     /// The hand at it.
-    pub(super) handle: Handle,
+    pub(super) handle: Hand,
     /// Its loop.
     pub(super) task: JoinHandle<Result<()>>,
 }
@@ -63,6 +86,9 @@ pub(super) fn device(
     teller: Teller,
     mut stop: watch::Receiver<bool>,
 ) -> Result<Device> {
+    if cast.way == Way::Module {
+        return module::switch_on(cast, platform, lan, &flash_folder, teller, stop);
+    }
     let (mqtts, pace) = (&platform.mqtts, Pace::Lab);
     let mut flash = Flash {
         product: cast.product.to_owned(),
@@ -78,7 +104,7 @@ pub(super) fn device(
         via: match cast.way {
             Way::Phone => Via::Airkiss,
             Way::Coap => Via::Softap,
-            Way::Service { .. } => Via::None,
+            Way::Service { .. } | Way::Module => Via::None,
         },
         pace,
         seed: u64::from(std::process::id()),
@@ -96,7 +122,7 @@ pub(super) fn device(
     let agent = kind.device(&flash, lan, &flash_folder, None, ca_file, move |event| {
         tell(&teller, way, &event)
     })?;
-    let handle = agent.handle();
+    let handle = Hand::Device(agent.handle());
     let task = tokio::spawn(async move {
         let stopped = async move {
             // A closed channel means that the demonstration is over, too.
@@ -108,10 +134,10 @@ pub(super) fn device(
 }
 
 /// Tells what the device saw.
-fn tell(teller: &Teller, way: Way, event: &AgentEvent) {
+pub(super) fn tell(teller: &Teller, way: Way, event: &AgentEvent) {
     let mut detail = event.detail.clone().unwrap_or_default();
     if let Some(data) = &event.data {
-        detail = data.to_string();
+        detail = module::status(data).unwrap_or_else(|| data.to_string());
     }
     if let Some(code) = event.code {
         detail = format!("{code}  {detail}");
@@ -120,7 +146,7 @@ fn tell(teller: &Teller, way: Way, event: &AgentEvent) {
     teller.seen(at, Witness::Device, event.stage, &detail);
     if event.stage == Stage::Registered.name() {
         teller.done(match way {
-            Way::Phone | Way::Coap => Step::Register,
+            Way::Phone | Way::Coap | Way::Module => Step::Register,
             // It was told where to log in, and with what.
             Way::Service { .. } => Step::Provision,
         });
@@ -145,10 +171,15 @@ pub(super) async fn people(
             Way::Phone => hand_over(&phone, device, teller).await?,
             Way::Coap => hand_over_by_coap(cast, &phone, device, teller).await?,
             Way::Service { .. } => give(cast, operator, &name, teller).await?,
+            Way::Module => module::hand_over(&phone, device, teller).await?,
         };
         teller.done(Step::Bind);
         report(&phone, &id, teller).await?;
-        command(cast, &phone, &id, teller).await
+        command(cast, &phone, &id, teller).await?;
+        match cast.way {
+            Way::Module => module::without_cloud(platform, device, operator, &id, teller).await,
+            Way::Phone | Way::Coap | Way::Service { .. } => Ok(()),
+        }
     };
     tokio::select! {
         result = journey => result,
@@ -205,7 +236,7 @@ async fn give(cast: &Cast, operator: &Client, user: &str, teller: &Teller) -> Re
 }
 
 /// Tells what the phone saw.
-fn hear(teller: &Teller, event: Event) {
+pub(super) fn hear(teller: &Teller, event: Event) {
     match event {
         Event::Stage { stage, time_ms, detail } => {
             let at = Timestamp(time_ms);
@@ -294,6 +325,7 @@ pub(super) fn lan(n: usize, way: Way) -> SocketAddr {
     let command_port = match way {
         Way::Coap => roadstead_dialects::alibaba::lan::PORT,
         Way::Phone | Way::Service { .. } => roadstead_dialects::tencent::comm::COMMAND_PORT,
+        Way::Module => roadstead_dialects::gizwits::lan::UDP_PORT,
     };
     let process = std::process::id().to_be_bytes();
     let host = u8::try_from(n % 250).unwrap_or(0) + 2;

@@ -5,9 +5,11 @@
 //! It shows nothing that is not real: the platform is that of `roadstead up` with its SQLite
 //! store, the device is the agent library, the phone the app library.
 
+mod cable;
 mod cast;
 mod folder;
 mod journey;
+mod module;
 mod story;
 
 use std::collections::BTreeMap;
@@ -22,6 +24,7 @@ use roadstead_core::{Secret, Value};
 use roadstead_server::Server;
 use roadstead_server::config::{Address as Listener, Config, Listen};
 use serde_json::json;
+use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
@@ -31,6 +34,7 @@ use crate::failure::{Failure, Result};
 use crate::firmware::Address;
 use crate::fleet;
 use crate::output::{Clock, Out, Tone};
+use cable::Cable;
 use cast::Cast;
 use folder::{Folder, random_text};
 use journey::{Device, Platform};
@@ -77,6 +81,8 @@ struct Stage {
     password: String,
     stop: watch::Sender<bool>,
     server: tokio::task::JoinHandle<()>,
+    /// Carries what goes through the cable.
+    relay: tokio::task::JoinHandle<()>,
 }
 
 impl Stage {
@@ -84,10 +90,13 @@ impl Stage {
     async fn build(out: &Out, folder: &Folder, http: Handle) -> Result<Self> {
         let data = folder.inner("platform")?;
         let password = random_text()?;
-        let config = settings(data.clone())?;
+        let near = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|e| no_port(&e))?;
+        let config = settings(data.clone(), near.local_addr().map_err(|e| no_port(&e))?)?;
         let ca_file = data.join("tls/ca.pem");
         let server = up::start_with(config, Some(Secret::from(password.as_str())), http).await?;
-        let (platform, base) = addresses(&server, ca_file)?;
+        let mqtt = server.addresses().get("mqtt").and_then(|at| at.parse().ok());
+        let (cable, relay) = Cable::lay(near, mqtt.ok_or_else(|| no_listener("mqtt"))?);
+        let (platform, base) = addresses(&server, ca_file, cable)?;
         let (stop, mut stopped) = watch::channel(false);
         let server = tokio::spawn(server.run_until(async move {
             // A dropped sender means that the demonstration is over, too.
@@ -98,7 +107,7 @@ impl Stage {
         for cast in cast::ALL {
             import_products(cast, folder, &operator).await?;
         }
-        let stage = Self { platform, operator, password, stop, server };
+        let stage = Self { platform, operator, password, stop, server, relay };
         stage.announce(out)?;
         Ok(stage)
     }
@@ -231,6 +240,7 @@ impl Stage {
         if tokio::time::timeout(STOP_WAIT, self.server).await.is_err() {
             tracing::warn!("the platform did not stop in time");
         }
+        self.relay.abort();
     }
 }
 
@@ -259,15 +269,15 @@ async fn import_products(cast: &Cast, folder: &Folder, operator: &Client) -> Res
 }
 
 /// The platform's settings: every listener on a free loopback port, and what each dialect needs.
-fn settings(data_dir: PathBuf) -> Result<Config> {
+fn settings(data_dir: PathBuf, cable: SocketAddr) -> Result<Config> {
     // A provisioning service is told its platform's address before that listens, so this port is
     // chosen here.
     let mqtts = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
-        .map_err(|error| Failure::new("client.file", format!("No port is free: {error}.")))?;
+        .map_err(|error| no_port(&error))?;
     let mut config = Config { data_dir, listen: loopback(mqtts), ..Config::default() };
     for cast in cast::ALL {
-        if let Some(settings) = cast.settings(&mqtts.to_string()) {
+        if let Some(settings) = cast.settings(&mqtts.to_string(), cable) {
             config.dialect.insert(cast.dialect.to_owned(), settings.into());
         }
     }
@@ -287,15 +297,23 @@ fn loopback(mqtts: SocketAddr) -> Listen {
     }
 }
 
-fn addresses(server: &Server, ca_file: PathBuf) -> Result<(Platform, String)> {
+fn no_port(error: &std::io::Error) -> Failure {
+    Failure::new("client.file", format!("No port is free: {error}."))
+}
+
+fn no_listener(name: &str) -> Failure {
+    Failure::new("client.answer", format!("There is no `{name}` listener."))
+}
+
+fn addresses(server: &Server, ca_file: PathBuf, cable: Cable) -> Result<(Platform, String)> {
     let addresses = server.addresses();
     let address = |name: &str| {
         let text = addresses.get(name).cloned().unwrap_or_default();
         let parsed: std::result::Result<Address, String> = text.parse();
-        parsed.map_err(|_| Failure::new("client.answer", format!("There is no `{name}` listener.")))
+        parsed.map_err(|_| no_listener(name))
     };
     let http = address("http")?;
     let base = format!("http://{}:{}", http.host, http.port);
     let (mqtts, vendor_http) = (address("mqtts")?, address("vendor_http")?);
-    Ok((Platform { base: base.clone(), mqtts, vendor_http, ca_file }, base))
+    Ok((Platform { base: base.clone(), mqtts, vendor_http, ca_file, cable }, base))
 }

@@ -92,6 +92,61 @@ fn provisions_cut_anywhere_end_in_the_cloud() {
     }
 }
 
+/// A register answer that is cut is asked for again after ten seconds; a firmware check that is cut
+/// is forgotten until the next start.
+#[test]
+fn registrations_and_checks_cut_anywhere_end_in_the_cloud() {
+    let registered = std::format!("did={DID}");
+    for len in 0..registered.len() {
+        let mut first = Some(registered[..len].to_string());
+        let mut bench = Bench::configured(Policy::document());
+        bench.api = Box::new(move |request| match request.starts_with("POST /dev/devices ") {
+            true => first.take().map_or_else(|| good_api(request), |body| Api::Answer(201, body)),
+            false => good_api(request),
+        });
+        let ms = bench.run_until(15_000, |bench| bench.status().cloud);
+        assert!((10_000..12_000).contains(&ms), "cut at {len}: {ms} ms");
+        assert_eq!(&*bench.flash().did, DID);
+    }
+    let offer = "target_fid=1&soft_ver=00000002&download_url=http://fw.example/a.bin\r\n";
+    for len in 0..=offer.len() {
+        for policy in [Policy::document(), Policy::firmware()] {
+            let mut bench = Bench::configured(policy);
+            bench.api = Box::new(move |request| match request.contains("/dev/ota/") {
+                true => Api::Answer(200, offer[..len].to_string()),
+                false => good_api(request),
+            });
+            let ms = bench.run_until(3_000, |bench| bench.status().cloud);
+            assert!(ms < 2_000, "cut at {len}: {ms} ms");
+            assert!(bench.restarts().is_empty() && bench.mcu_firmware.is_empty());
+        }
+    }
+}
+
+/// Refused, reset and silent answers of the API cost ten, ten and six seconds, whichever call they
+/// hit, and then everything goes on.
+#[test]
+fn every_call_that_fails_once_is_asked_again_in_time() {
+    for call in ["POST /dev/devices ", "GET /dev/devices/"] {
+        for (api, seconds) in
+            [(Api::Refused, 10), (Api::Silent, 6), (Api::Answer(500, String::new()), 10)]
+        {
+            let mut first = Some(api);
+            let mut bench = Bench::configured(Policy::document());
+            bench.api = Box::new(move |request| match request.starts_with(call) {
+                true => first.take().unwrap_or_else(|| good_api(request)),
+                false => good_api(request),
+            });
+            bench.run_until(15_000, |bench| bench.status().cloud);
+            let is_call =
+                |did: &Did| matches!(did, Did::Http { request, .. } if request.starts_with(call));
+            let times = bench.times(is_call);
+            assert_eq!(times.len(), 2, "{call}");
+            assert_eq!((times[1] - times[0]) / 1000, seconds, "{call}");
+        }
+    }
+}
+
 #[test]
 fn an_mcu_that_acknowledges_nothing_costs_the_phone_an_answer_only() {
     let mut bench = Bench::online(Policy::document());
