@@ -2,6 +2,8 @@
 //! one recv, MQTT 3.1 with a stock client, and with a client that reads like the firmware: one
 //! recv, one packet.
 
+mod module;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 

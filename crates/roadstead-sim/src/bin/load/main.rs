@@ -5,6 +5,7 @@
 //! load command --http URL --address HOST:PORT …  synchronous commands on a schedule
 //! load idle    --address HOST:PORT [--psk] …     memory per connection; a storm of log-ins
 //! load tokens  --address HOST:PORT …             bind tokens of a fleet, until each is answered
+//! load module  --count N                         controls in the LAN of a module, no platform
 //! load fleet   --count N [--tokens]              a fleet file for `roadstead import`
 //! ```
 //!
@@ -18,6 +19,7 @@ mod cpu;
 mod device;
 mod idle;
 mod login;
+mod module;
 mod tokens;
 
 use std::process::ExitCode;
@@ -41,6 +43,8 @@ enum Task {
     Idle(idle::Options),
     /// Bind tokens of a fleet that comes out of provisioning at the same time
     Tokens(tokens::Options),
+    /// Controls in the LAN: phone, module, virtual MCU and back; needs no platform
+    Module(module::Options),
     /// Writes a fleet file of N devices to standard output
     Fleet {
         /// Devices
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
         Task::Command(options) => runtime.block_on(command::run(options)),
         Task::Idle(options) => runtime.block_on(idle::run(options)),
         Task::Tokens(options) => runtime.block_on(tokens::run(options)),
+        Task::Module(options) => runtime.block_on(module::run(options)),
         Task::Fleet { count, tokens: true } => Ok(tokens::fleet(count)),
         Task::Fleet { count, tokens: false } => Ok(device::fleet(count)),
     };
