@@ -11,6 +11,8 @@ use roadstead_doctor::catalogue::{self, Entry, Source};
 const RULES: &str = "crates/roadstead-doctor/src";
 /// Where the samples are.
 const SAMPLES: &str = "crates/roadstead-doctor/samples";
+/// The test that makes captures.
+const CAPTURES: &str = "crates/roadstead-doctor/tests/captures.rs";
 
 /// Returns every page by its path.
 pub(crate) fn pages(root: &Path) -> Result<Vec<(String, String)>, Vec<String>> {
@@ -79,6 +81,13 @@ fn samples(root: &Path) -> std::io::Result<BTreeMap<String, Vec<String>>> {
             found.entry(code.to_owned()).or_default().push(format!("seeds.txt: {place}"));
         }
     }
+    // Captures are made by their test, one case for each cause.
+    let captures = std::fs::read_to_string(root.join(CAPTURES))?;
+    for entry in catalogue::all() {
+        if captures.contains(&format!("Some(\"{}\")", entry.code)) {
+            found.entry(entry.code.to_owned()).or_default().push("tests/captures.rs".to_owned());
+        }
+    }
     Ok(found)
 }
 
@@ -105,8 +114,8 @@ fn index(families: &BTreeMap<&str, Vec<&Entry>>, known: &Known) -> String {
         "\n## Coverage\n\n\
          Seeds: S0 Alibaba binding principles, S1 Alibaba troubleshooting, S2 Tencent \
          provisioning, S3 GizWits GAgent, S4 Huawei FAQ (`ch` chapter, `T13-1` its table). \
-         A code that only the platform or the phone can decide has no rule for device logs; \
-         the column says whose view decides.\n\n\
+         The column \"decided by\" says whose view decides; what the platform and the phone know is \
+         read from their records: traces, answers of the APIs, notifications, output of tools.\n\n\
          | seed | code | decided by | rule | sample |\n|---|---|---|---|---|\n",
     );
     let mut rows: Vec<&Entry> =
@@ -116,9 +125,14 @@ fn index(families: &BTreeMap<&str, Vec<&Entry>>, known: &Known) -> String {
         let family = entry.code.split('.').next().unwrap_or_default();
         let rules = Known::of(&known.rules, entry.code);
         let samples = Known::of(&known.samples, entry.code);
-        let rule = if rules.is_empty() { "–".to_owned() } else { rules.join(", ") };
+        let silent = catalogue::explained_only(entry.code);
+        let rule = match silent {
+            Some(_) => "explained on its page only".to_owned(),
+            None if rules.is_empty() => "–".to_owned(),
+            None => rules.join(", "),
+        };
         let sample = match samples {
-            [] => "–".to_owned(),
+            [] => silent.unwrap_or("–").to_owned(),
             [one] => one.clone(),
             [first, more @ ..] => format!("{first} and {} more", more.len()),
         };
@@ -142,6 +156,9 @@ fn page(family: &str, entries: &[&Entry], known: &Known) -> String {
         let _ = write!(page, "\n## `{}`\n\n", entry.code);
         if let Some((id, (en, zh))) = stage {
             let _ = writeln!(page, "- Stage · 阶段: `{id}` ({en} · {zh})");
+        }
+        if let Some(why) = catalogue::explained_only(entry.code) {
+            let _ = writeln!(page, "- Explained here only · 仅此说明: {why}");
         }
         let (en, zh) = view(entry.source);
         let _ = writeln!(page, "- Decided by · 依据: {en} · {zh}");

@@ -88,6 +88,8 @@ pub(crate) struct Memo {
     pub(crate) up_ms: Option<i64>,
     /// When the cloud answered the token, milliseconds.
     pub(crate) reply_ms: Option<i64>,
+    /// When the cloud sent the device to another region, milliseconds.
+    pub(crate) moved_ms: Option<i64>,
     /// The region that the phone named.
     pub(crate) region: String,
     /// The network that the device was told to join.
@@ -362,6 +364,16 @@ impl Tracker {
     /// Takes a cause back: it turned out to be another one.
     pub(crate) fn retract(&mut self, code: &str) {
         self.faults.retain(|fault| fault.code != code);
+    }
+
+    /// Names a suspected cause better: what was dialled decides what the failure alone leaves open.
+    pub(crate) fn rename(&mut self, code: &str, better: &'static str) {
+        for fault in self.faults.iter_mut().filter(|fault| fault.code == code) {
+            fault.code = better;
+            fault.confidence = LIKELY;
+            fault.stage = catalogue::entry(better).and_then(|entry| entry.stage);
+            fault.alternatives = catalogue::alternatives(better).to_vec();
+        }
     }
 
     /// Adds a line of evidence to a suspected cause.

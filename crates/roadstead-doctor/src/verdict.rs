@@ -12,6 +12,7 @@ use crate::mask::Masker;
 use crate::report::{
     Device, Evidence, FileNote, Finding, Passage, Report, Severity, Status, Verdict,
 };
+use crate::sign::Family;
 use crate::stage::Domain;
 use crate::tracker::{Fault, Tracker};
 
@@ -25,6 +26,7 @@ pub(crate) fn judge(mut files: Vec<FileNote>, slots: Vec<Slot>, masker: &Masker)
     let mut stages = Vec::new();
     let mut findings = Vec::new();
     let mut open = Vec::new();
+    let mut logs = 0;
     for slot in slots {
         let (file, tag) = (slot.file, slot.key.clone());
         for (family, mut tracker) in slot.into_trackers() {
@@ -47,7 +49,13 @@ pub(crate) fn judge(mut files: Vec<FileNote>, slots: Vec<Slot>, masker: &Masker)
             let case = Case { tracker: &tracker, file, device: index, clean: &clean };
             let found = case.findings();
             let failed = found.iter().any(|finding| finding.severity == Severity::Error);
-            if !failed && let Some(ending) = case.unfinished() {
+            // What the platform says has no way to be followed, so none that could end midway.
+            let is_log = !matches!(family, Family::Platform | Family::Trace);
+            logs += usize::from(is_log);
+            if is_log
+                && !failed
+                && let Some(ending) = case.unfinished()
+            {
                 open.push(ending);
             }
             stages.extend(case.passages(&found));
@@ -59,7 +67,7 @@ pub(crate) fn judge(mut files: Vec<FileNote>, slots: Vec<Slot>, masker: &Masker)
     let verdict = match (devices.is_empty(), failed, open.is_empty()) {
         (true, ..) => Verdict::NotRecognised,
         (false, true, _) => Verdict::Fault,
-        (false, false, false) if open.len() == devices.len() => Verdict::Incomplete,
+        (false, false, false) if open.len() == logs => Verdict::Incomplete,
         (false, false, _) => Verdict::Healthy,
     };
     if verdict == Verdict::NotRecognised {
@@ -83,7 +91,8 @@ fn rank(finding: &Finding) -> (Severity, bool) {
 /// Where the platform's trace names one of the causes that a device's symptom leaves open, the
 /// named cause takes the symptom's place with the evidence of both.
 fn join_views(findings: &mut Vec<Finding>, devices: &[Device]) {
-    let platform = |device: usize| devices.get(device).is_some_and(|d| d.sdk == Some(TRACE));
+    let platform =
+        |device: usize| devices.get(device).is_some_and(|d| matches!(d.sdk, Some(TRACE | RECORD)));
     let (told, mut own): (Vec<Finding>, Vec<Finding>) =
         findings.drain(..).partition(|finding| platform(finding.device));
     let mut left = Vec::new();
@@ -110,6 +119,8 @@ fn join_views(findings: &mut Vec<Finding>, devices: &[Device]) {
 
 /// The SDK id of the platform's trace.
 const TRACE: &str = "roadstead-trace";
+/// The SDK id of what is pasted from the platform's console and API, and from a phone.
+const RECORD: &str = "platform";
 /// Confidence of a cause that the platform names.
 const TOLD: f64 = 0.98;
 

@@ -8,11 +8,13 @@ mod device;
 mod platform;
 mod related;
 mod session;
+mod silent;
 
 use crate::Stage;
 
 pub use platform::{of_platform, platform_codes};
 pub use related::alternatives;
+pub use silent::explained_only;
 
 /// Which view can decide a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,10 +10,13 @@ use super::{Entry, entry};
 /// Platform code and diagnosis, sorted.
 #[rustfmt::skip] // a table
 static ROWS: &[(&str, &str)] = &[
+    ("api.forbidden", "api.permission_denied"),
+    ("api.unauthenticated", "api.token_expired"),
     ("attempt.credentials_not_readable", "provision.request_invalid"),
     ("attempt.device_silent", "provision.no_credentials"),
     ("attempt.network_not_joined", "wifi.join_failed"),
     ("attempt.never_connected", "mqtt.connect_failed"),
+    ("attempt.not_confirmed", "lan.notify_not_heard"),
     ("attempt.password_needs_secret", "provision.password_undecryptable"),
     ("attempt.token_not_reported", "bind.token_not_reported"),
     ("auth.bad_password", "mqtt.bad_credentials"),
@@ -47,8 +50,16 @@ static ROWS: &[(&str, &str)] = &[
     ("command.refused", "command.failed"),
     ("command.timeout", "command.no_response"),
     ("command.unsupported", "command.protocol_unsupported"),
+    ("device.exists", "api.node_id_duplicate"),
     ("device.silent", "report.not_arrived"),
     ("device.unbound", "bind.not_started"),
+    ("import.bad_model", "product.model_json_invalid"),
+    ("import.bad_name", "product.model_name_invalid"),
+    ("import.foreign_file", "product.model_extra_files"),
+    ("import.has_codec", "product.model_plugin_inside"),
+    ("import.model_exists", "product.model_duplicate"),
+    ("import.not_archive", "product.model_not_zip"),
+    ("local.silent", "lan.query_not_received"),
     ("message.timeout", "command.message_pending"),
     ("model.violation", "report.model_mismatch"),
     ("mqtt.denied_topic", "report.topic_not_allowed"),
@@ -83,7 +94,7 @@ static ROWS: &[(&str, &str)] = &[
     ("subdevice.not_attached", "gateway.subdevice_not_bound"),
     ("subdevice.sign_method", "gateway.bind_signature"),
     ("subdevice.unknown", "gateway.subdevice_unknown"),
-    ("subdevice.unknown_product", "gateway.subdevice_unknown"),
+    ("subdevice.unknown_product", "gateway.subdevice_model"),
     ("tls.handshake", "tls.handshake_closed"),
 ];
 

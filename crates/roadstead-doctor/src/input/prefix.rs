@@ -36,6 +36,10 @@ fn head(line: &str) -> &str {
 /// Reads one JSON line of a collector; `None` when it is some other JSON.
 fn container(line: &str) -> Option<(String, String)> {
     let Ok(Value::Object(object)) = serde_json::from_str::<Value>(line) else { return None };
+    // Records of an API have a message of their own.
+    if ["message_id", "error_code", "remedy"].iter().any(|key| object.contains_key(*key)) {
+        return None;
+    }
     let text = |names: &[&str]| names.iter().find_map(|name| object.get(*name)?.as_str());
     let body = text(&["log", "message", "MESSAGE", "msg", "line", "@message"])?;
     let by = text(&["container_name", "host", "hostname", "_HOSTNAME", "device", "tag"]);
@@ -168,7 +172,8 @@ mod tests {
         let (text, key) =
             unwrap(r#"{"log":"[inf] f(1): \"x\"\n","stream":"stdout","time":"t","tag":"a"}"#);
         assert_eq!((text.as_ref(), key.as_str()), ("[inf] f(1): \"x\"", "a"));
-        let other = r#"{"cmdType":1}"#;
-        assert_eq!(unwrap(other).0, other);
+        for other in [r#"{"cmdType":1}"#, r#"{"message_id":"m","message":"hi"}"#] {
+            assert_eq!(unwrap(other).0, other);
+        }
     }
 }

@@ -339,6 +339,10 @@ fn tcp_failed(tracker: &mut Tracker, hit: &Hit<'_>) {
     }
     let wrong = tracker.memo.port.is_some_and(|port| !PORTS.contains(&port));
     tracker.attempt_fault("tcp.connect_failed", hit.line);
+    // The cloud itself listens nowhere else; a server of one's own may.
+    if wrong && tracker.memo.host.ends_with(".aliyuncs.com") {
+        return tracker.rename("tcp.connect_failed", "tcp.wrong_port");
+    }
     if wrong && let Some(fault) = tracker.faults.iter_mut().find(|f| f.code == "tcp.connect_failed")
     {
         prefer(&mut fault.alternatives, "tcp.wrong_port");
@@ -662,6 +666,7 @@ fn no_token(tracker: &mut Tracker, hit: &Hit<'_>) {
 fn migrate(tracker: &mut Tracker, hit: &Hit<'_>) {
     tracker.start(S::RegionMigrate, hit.line);
     tracker.memo.set("migrating");
+    tracker.memo.moved_ms = hit.line.time().map(|stamp| stamp.ms);
     // The platform asked for this disconnect.
     tracker.memo.connected = false;
 }
@@ -671,6 +676,11 @@ const REPLY_LATE_MS: i64 = 60_000;
 
 /// The announcement on the LAN follows the reply at once; after this it is missing, milliseconds.
 const NOTIFY_LATE_MS: i64 = 30_000;
+
+/// A device that was sent to another region is there after this, milliseconds; lines where none
+/// are dated.
+const MOVE_LATE_MS: i64 = 60_000;
+const MOVE_LATE_LINES: u64 = 200;
 
 /// Decides by absence.
 pub(super) fn finish(tracker: &mut Tracker) {
@@ -699,9 +709,11 @@ pub(super) fn finish(tracker: &mut Tracker) {
         let text = "the cloud answered the token, and no device.info.notify follows";
         let _ = tracker.suspect_quoted("lan.notify_not_sent", ABSENCE, replied, text);
     }
-    if tracker.memo.has("migrating")
-        && tracker.last_line > tracker.started_at(S::RegionMigrate) + 200
-    {
+    let moved_late = match (tracker.memo.moved_ms, tracker.last_ms) {
+        (Some(moved), Some(last)) => last - moved > MOVE_LATE_MS,
+        _ => tracker.last_line > tracker.started_at(S::RegionMigrate) + MOVE_LATE_LINES,
+    };
+    if tracker.memo.has("migrating") && moved_late {
         let at = tracker.started_at(S::RegionMigrate);
         let _ =
             tracker.suspect_quoted("region.migrate_failed", ABSENCE, at, "thing/bootstrap/notify");

@@ -88,6 +88,9 @@ pub(super) static SIGNS: &[Sign] = &[
     sign("Start WIFI OTA", &[Start(S::Ota), Call(upgrade)]),
     sign("start MCU OTA", &[Start(S::Ota), Call(upgrade)]),
     sign("start WIFI OTA", &[Start(S::Ota), Call(upgrade)]),
+    sign("/dev/ota/v4.1/download", &[Call(|t, _| t.memo.set("image"))]).anywhere(),
+    sign("POST /", &[Call(|t, _| t.memo.clear("image"))]).anywhere(),
+    sign("Content-Length:", &[Call(image)]).anywhere(),
     sign("download firmware type", &[Call(|t, hit| t.evidence("ota.interrupted", hit.line))]),
 ];
 
@@ -275,11 +278,24 @@ fn upgrade(tracker: &mut Tracker, hit: &Hit<'_>) {
     tracker.memo.token_quote = Some((hit.line.number, hit.line.text.to_owned()));
 }
 
+/// Images below about this size crash the module with its own head of 600 bytes (GizWits §3.1).
+const IMAGE_BYTES_MIN: i64 = 400;
+
+/// The size in the answer to the download: the module stops at less than it expects.
+fn image(tracker: &mut Tracker, hit: &Hit<'_>) {
+    if tracker.memo.has("image") && hit.int().is_some_and(|size| size < IMAGE_BYTES_MIN) {
+        let _ = tracker.suspect("ota.image_invalid", LIKELY, hit.line);
+    }
+}
+
 /// Lines that a download prints before the crash of an image that is too small (GizWits §3.1).
 const CRASH_LINES: u64 = 30;
 
 /// Decides by absence.
 pub(super) fn finish(tracker: &mut Tracker) {
+    if tracker.has_fault("ota.image_invalid") {
+        return tracker.retract("ota.interrupted");
+    }
     let Some(began) = tracker.memo.upgrade else { return };
     if tracker.last_line.saturating_sub(began) < CRASH_LINES
         && let Some((number, text)) = tracker.memo.token_quote.clone()

@@ -41,6 +41,9 @@ pub(super) static SIGNS: &[Sign] = &[
     sign("please implement mqtt by yourself", &[Strong(TINY), Fault("build.mqtt_not_ported")]),
     sign("please implement this function by yourself", &[Strong(TINY), Fault("build.tcpip_not_ported")]),
     sign("UnsupportedClassVersionError", &[Weak(STACK), Call(java_runtime)]),
+    sign("mvn: command not found", &[Weak(STACK), Fault("build.runtime_missing")]),
+    sign("'mvn' is not recognized", &[Weak(STACK), Fault("build.runtime_missing")]),
+    sign("iot-device-sdk-java", &[Weak(JAVA)]),
     sign("ca file is NOT accessible", &[Fault("tls.ca_file_missing")]),
     sign("cert file or key file is NOT accessible", &[Fault("tls.client_cert_missing")]),
     sign("can not be NULL", &[Call(missing)]),
@@ -128,7 +131,7 @@ fn feature(tracker: &mut Tracker, hit: &Hit<'_>) {
 /// The network needs what the build did not bring along (S4 ch4, Tiny 8).
 fn feature_missing(tracker: &Tracker) -> bool {
     let memo = &tracker.memo;
-    let secure = memo.port == Some(8883);
+    let secure = memo.port == Some(TLS_PORT);
     // Ports without the network layer of the SDK say nothing about either.
     memo.has("has tcpip") && secure && !memo.has("has dtls")
 }
@@ -190,6 +193,9 @@ fn library(tracker: &mut Tracker, hit: &Hit<'_>) {
 }
 
 fn java_runtime(tracker: &mut Tracker, hit: &Hit<'_>) {
+    if hit.line.text.contains("com/huaweicloud/sdk/iot") {
+        tracker.prove(JAVA);
+    }
     tracker.fault("build.runtime_missing", hit.line);
 }
 
@@ -243,7 +249,11 @@ fn c_failure(tracker: &mut Tracker, hit: &Hit<'_>) {
         text if text.contains("completion failure") => {
             tracker.done(S::Tcp, line);
             tracker.start(S::MqttConnack, line);
-            tracker.attempt_fault("mqtt.closed_before_connack", line);
+            let plain = !tracker.memo.secure && tracker.memo.port == Some(TLS_PORT);
+            tracker.attempt_fault(
+                if plain { "tls.plain_to_tls_port" } else { "mqtt.closed_before_connack" },
+                line,
+            );
         }
         text if text.contains("timeout") || text.contains("timed out") => {
             tracker.done(S::Tcp, line);
@@ -267,6 +277,8 @@ fn no_connection(tracker: &mut Tracker, line: &Line<'_>) {
     }
 }
 
+/// The port of MQTT over TLS.
+const TLS_PORT: i64 = 8883;
 /// Ports of the platform (Huawei §2.1).
 const PORTS: &[i64] = &[80, 443, 1883, 8883, 5683, 5684];
 
@@ -274,6 +286,9 @@ const PORTS: &[i64] = &[80, 443, 1883, 8883, 5683, 5684];
 fn ports(tracker: &mut Tracker) {
     let unusual = tracker.memo.port.is_some_and(|port| !PORTS.contains(&port));
     let literal = tracker.memo.host.parse::<std::net::IpAddr>().is_ok();
+    if unusual && tracker.memo.host.ends_with(".myhuaweicloud.com") {
+        return tracker.rename("tcp.connect_failed", "tcp.wrong_port");
+    }
     let Some(fault) = tracker.faults.iter_mut().find(|f| f.code == "tcp.connect_failed") else {
         return;
     };
@@ -326,6 +341,7 @@ fn verify(tracker: &mut Tracker, hit: &Hit<'_>) {
     let text = hit.line.text;
     let code = match text {
         text if text.contains("expired") => "tls.server_cert_expired",
+        text if text.contains("not yet valid") && tls::before_sale(hit.line) => "clock.wrong",
         text if text.contains("not yet valid") => "tls.server_cert_not_yet_valid",
         text if text.contains("mismatch") => "tls.server_cert_name_mismatch",
         _ => "tls.server_cert_untrusted",
@@ -466,7 +482,7 @@ pub(super) fn finish(tracker: &mut Tracker) {
         let _ = tracker.suspect_quoted("command.no_response", confidence, number, &text);
     }
     let stalled = tracker.memo.topic.contains("oc_mqtt_subscribe:topic:");
-    if stalled && tracker.memo.port == Some(8883) {
+    if stalled && tracker.memo.port == Some(TLS_PORT) {
         let text = tracker.memo.topic.clone();
         let at = tracker.started_at(S::Subscribe);
         let _ = tracker.suspect_quoted("subscribe.loop_stalled", SYMPTOM, at, &text);

@@ -12,7 +12,9 @@ const PLATFORM: &str = "platform";
 
 #[rustfmt::skip] // a table
 pub(super) static SIGNS: &[Sign] = &[
-    sign("AT+NMGS", &[Strong(PLATFORM), Done(S::Report)]),
+    sign("AT+NMGS", &[Strong(PLATFORM), Done(S::Report), Call(|t, _| t.memo.set("sending"))]),
+    sign("+NNMI:", &[Strong(PLATFORM), Call(downlink)]),
+    sign("+QLWEVTIND:", &[Strong(PLATFORM), Call(event)]),
     sign("AT+NCDP", &[Strong(PLATFORM)]),
     sign("AT+QLWULDATA", &[Strong(PLATFORM), Done(S::Report)]),
     sign("AT+NCDP=", &[Call(address)]),
@@ -159,7 +161,56 @@ fn registration(tracker: &mut Tracker, hit: &Hit<'_>) {
             tracker.heal("nb.registration_denied");
             tracker.done(S::NbAttach, hit.line);
         }
+        Some(3) if bound_card(rest) => tracker.fault("nb.sim_bound_to_device", hit.line),
         Some(3) => tracker.fault("nb.registration_denied", hit.line),
+        Some(_) | None => {}
+    }
+}
+
+/// Reasons of the network (3GPP TS 24.301, 9.9.3.9) that lie in the card's contract: this device
+/// (5, 6) or this place (12, 13, 15) is not in it.
+const CARD_REASONS: &[i64] = &[5, 6, 12, 13, 15];
+
+/// `+CEREG:<n>,3,<area>,<cell>,<technology>,0,<reason>`: 0 says that the reason is the network's.
+fn bound_card(answer: &str) -> bool {
+    let mut fields = answer.split(',').skip(5);
+    let network = fields.next().and_then(int) == Some(0);
+    network && fields.next().and_then(int).is_some_and(|reason| CARD_REASONS.contains(&reason))
+}
+
+/// Times that the same bytes come before they count as one command again and again.
+const DOWNLINKS_SAME: u32 = 3;
+
+/// `+NNMI:<length>,<hex>`: a command; the platform repeats it until it is acknowledged (S4 ch10).
+fn downlink(tracker: &mut Tracker, hit: &Hit<'_>) {
+    let data = hit.rest().trim();
+    tracker.start(S::Command, hit.line);
+    if data != tracker.memo.topic {
+        tracker.memo.topic = data.chars().take(DOWNLINK_CHARS_MAX).collect();
+        tracker.memo.pings = 0;
+    }
+    tracker.memo.pings += 1;
+    if tracker.memo.pings >= DOWNLINKS_SAME {
+        let _ = tracker.suspect("command.repeated_no_ack", LIKELY, hit.line);
+    }
+}
+
+/// Characters of a command that are compared.
+const DOWNLINK_CHARS_MAX: usize = 2048;
+
+/// Events of the LwM2M client: 3 ready for data, 6 an upgrade begins, 7 it is downloaded.
+fn event(tracker: &mut Tracker, hit: &Hit<'_>) {
+    match hit.int() {
+        Some(3) => {
+            tracker.memo.clear("upgrading");
+            tracker.done(S::Lwm2mRegister, hit.line);
+            tracker.done(S::NbAttach, hit.line);
+        }
+        Some(6 | 7) => {
+            tracker.start(S::Ota, hit.line);
+            tracker.memo.clear("sending");
+            tracker.memo.set("upgrading");
+        }
         Some(_) | None => {}
     }
 }
@@ -184,6 +235,9 @@ fn error(tracker: &mut Tracker, hit: &Hit<'_>) {
             tracker.fault("nb.send_error", hit.line);
         }
         return;
+    }
+    if tracker.memo.has("upgrading") && tracker.memo.has("sending") {
+        return tracker.fault("ota.business_paused", hit.line);
     }
     if tracker.memo.has("attaching") {
         tracker.memo.clear("attaching");

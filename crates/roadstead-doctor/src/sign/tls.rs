@@ -24,6 +24,17 @@ pub(super) enum Board {
     Unknown,
 }
 
+/// Year before which no device of these SDKs was sold: a clock that says so was never set.
+const FIRST_YEAR: i64 = 2015;
+
+/// Returns true when a line is dated before any device could have written it.
+pub(super) fn before_sale(line: &Line<'_>) -> bool {
+    let year = line.time().filter(|stamp| stamp.dated).and_then(|stamp| stamp.text.get(..4));
+    year.filter(|year| year.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|year| year.parse::<i64>().ok())
+        .is_some_and(|year| year < FIRST_YEAR)
+}
+
 /// Suspects the cause behind a number of the TLS or network layer.
 pub(super) fn fault(
     tracker: &mut Tracker,
@@ -47,6 +58,7 @@ pub(super) fn fault(
         0x7f00 => "tls.out_of_memory",
         0x0001 => "tls.server_cert_expired",
         0x0004 => "tls.server_cert_name_mismatch",
+        0x0200 if before_sale(line) => "clock.wrong",
         0x0200 => "tls.server_cert_not_yet_valid",
         // The verify flags of a chain are a bit set; an unknown CA comes with others.
         0x2700 | 0x0008 | 0x0009..=0x003f => "tls.server_cert_untrusted",
