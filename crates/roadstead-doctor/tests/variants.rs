@@ -231,6 +231,81 @@ fn interleaved_devices_are_told_apart() {
     }
 }
 
+/// Two devices of two vendors in one log without any prefix: each speaks its own words.
+#[test]
+fn interleaved_devices_without_a_prefix_are_told_apart() {
+    for (a, b) in [
+        ("tencent/connack-5.log", "huawei/python-sdk-08.log"),
+        ("alibaba/l16_connack2.log", "gizwits/connack_4.log"),
+        ("tencent/ok-mqtt-sample-plain.log", "huawei/tiny-mqtt-04.log"),
+        ("alibaba/v301_connack5.log", "tencent/ok-ota-plain-ok.log"),
+        ("gizwits/wrong_passcode.log", "alibaba/l16_ok.log"),
+    ] {
+        let (one, two) = (sample(a), sample(b));
+        let mut mixed = Vec::new();
+        let mut left = one.split(|byte| *byte == b'\n').peekable();
+        let mut right = two.split(|byte| *byte == b'\n').peekable();
+        while left.peek().is_some() || right.peek().is_some() {
+            for line in [left.next(), right.next()].into_iter().flatten() {
+                mixed.extend(join(&[line, b"\n"]));
+            }
+        }
+        let report = diagnose(&mixed);
+        let mut expected: Vec<_> =
+            [one, two].iter().flat_map(|log| errors(&diagnose(log))).collect();
+        let mut got = errors(&report);
+        got.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!((got, report.devices.len()), (expected, 2), "{a} with {b}");
+    }
+}
+
+/// Returns where `yyyy-mm-dd hh:mm:ss` stands in a line.
+fn date(line: &[u8]) -> Option<usize> {
+    const SHAPE: &[u8] = b"0000-00-00 00:00:00";
+    line.windows(SHAPE.len()).position(|part| {
+        let same = |(byte, shape): (&u8, &u8)| match shape {
+            b'0' => byte.is_ascii_digit(),
+            shape => byte == shape,
+        };
+        part.iter().zip(SHAPE).all(same)
+    })
+}
+
+/// Replaces each printed date by another shape of the same instant.
+fn redated(bytes: &[u8], shape: impl Fn(&str) -> String) -> Vec<u8> {
+    each_line(bytes, |_, line| match date(line) {
+        Some(at) => {
+            let text = String::from_utf8_lossy(&line[at..at + 19]).into_owned();
+            join(&[&line[..at], shape(&text).as_bytes(), &line[at + 19..]])
+        }
+        None => line.to_vec(),
+    })
+}
+
+#[test]
+fn times_of_all_shapes() {
+    all_after("iso", |b| redated(b, |text| text.replace(' ', "T")));
+    all_after("slashes", |b| redated(b, |text| text.replace('-', "/")));
+    all_after("time of day", |b| redated(b, |text| text[11..].to_owned()));
+    all_after("month", |b| redated(b, |text| format!("Nov {} {}", &text[8..10], &text[11..])));
+}
+
+/// Without any time a log still shows its cause: only what is told by a delay may be missing.
+#[test]
+fn no_times_at_all() {
+    let mut wrong = Vec::new();
+    for label in cases() {
+        let report = diagnose(&redated(&sample(&label.file), |_| String::new()));
+        let by_delay = matches!(label.primary.as_deref(), Some("cloud.throttled"));
+        let problems = label.problems(&report);
+        if !by_delay && !problems.is_empty() {
+            wrong.push(format!("{}: {problems:?}", label.file));
+        }
+    }
+    assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong.join("\n"));
+}
+
 /// Two devices of one SDK in one log without any prefix: they name themselves.
 #[test]
 fn devices_that_name_themselves_are_told_apart() {

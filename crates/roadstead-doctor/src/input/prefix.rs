@@ -110,6 +110,12 @@ fn port(text: &str) -> Option<&str> {
     (is_port && text[end + 1..].starts_with(' ')).then_some(tag)
 }
 
+/// Levels that a logger prints where others print the host.
+const LEVELS: &[&str] = &[
+    "trace", "debug", "dbg", "info", "inf", "notice", "warn", "warning", "wrn", "error", "err",
+    "fatal", "critical",
+];
+
 /// `Mon dd hh:mm:ss host tag[pid]: ` and the same with an ISO time.
 fn syslog_host(line: &str) -> Option<&str> {
     let line = line.strip_prefix('<').and_then(|l| l.split_once('>')).map_or(line, |(_, l)| l);
@@ -119,13 +125,16 @@ fn syslog_host(line: &str) -> Option<&str> {
         words.next()?;
         words.next().filter(|time| time.matches(':').count() == 2)?;
     } else {
-        let iso = first.contains('T') && first.matches(':').count() >= 2;
+        let iso = first.starts_with(|c: char| c.is_ascii_digit())
+            && first.contains('T')
+            && first.matches(':').count() >= 2;
         iso.then_some(())?;
     }
     let host = words.next()?;
     let tag = words.next()?;
     let plain = host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-    (plain && tag.ends_with(':') && !host.is_empty()).then_some(host)
+    let level = LEVELS.iter().any(|level| level.eq_ignore_ascii_case(host));
+    (plain && tag.ends_with(':') && !level).then_some(host)
 }
 
 /// Skips a time that a terminal program puts first.
@@ -148,6 +157,9 @@ mod tests {
     fn keys_of_prefixes() {
         for (line, key) in [
             ("[COM7] ERR|2026-11-21 00:37:59|f.c|g(1): x", "COM7"),
+            ("2026-11-21T00:34:13.752 DEBUG MqttBase: begin", ""),
+            ("DBG|2026-11-21T00:39:18|f.c|g(1): cert file: x", ""),
+            ("2026-11-21T00:34:13.752 gw01 app[1]: begin", "gw01"),
             ("2026-11-21 00:37:59.123 [dev-2] x", "dev-2"),
             ("[00:37:59.123] [ttyUSB0] x", "ttyUSB0"),
             ("lamp-1  | [inf] f(1): x", "lamp-1"),
