@@ -70,7 +70,7 @@ mod tests {
     impl WifiControl for Fake {
         async fn join(&self, ssid: &[u8], password: &Secret) -> Result<Ipv4Addr, WifiError> {
             match (ssid, password.expose()) {
-                (b"home", b"correct horse") => Ok(Ipv4Addr::new(127, 22, 5, 1)),
+                (b"home", b"correct horse") => Ok(address(1)),
                 (b"home", _) => Err(WifiError::WrongPassword),
                 _ => Err(WifiError::NotFound),
             }
@@ -98,12 +98,18 @@ mod tests {
         }
     }
 
+    /// Addresses of this machine that no other process of the tests uses.
+    fn address(last: u8) -> Ipv4Addr {
+        let [.., high, low] = std::process::id().to_be_bytes();
+        Ipv4Addr::new(127, high | 0x80, low, last)
+    }
+
     fn credentials(ssid: &[u8], password: &[u8]) -> Credentials {
         Credentials {
             ssid: ssid.to_vec(),
             password: password.to_vec(),
             bssid: None,
-            phone_ip: Some([127, 22, 5, 2]),
+            phone_ip: Some(address(2).octets()),
             extra: Vec::new(),
             ack: ack::Proof::SimpleConfig,
         }
@@ -112,16 +118,16 @@ mod tests {
     #[tokio::test]
     async fn the_phone_is_told_that_the_board_is_on_the_network() {
         // The scheme's own port, at an address that nobody else uses.
-        let phone = UdpSocket::bind((Ipv4Addr::new(127, 22, 5, 2), 8864)).await.expect("a port");
+        let phone = UdpSocket::bind((address(2), 8864)).await.expect("a port");
         let told = credentials(b"home", b"correct horse");
         let mut datagram = [0; 200];
         let (length, from) = tokio::select! {
             read = phone.recv_from(&mut datagram) => read.expect("an acknowledgement"),
             end = join(&Fake, &told) => panic!("nothing was heard before the end: {end:?}"),
         };
-        assert_eq!(from.ip(), Ipv4Addr::new(127, 22, 5, 1));
+        assert_eq!(from.ip(), address(1));
         assert_eq!(datagram[3..9], [2, 1, 2, 3, 4, 5]);
-        assert_eq!(datagram[12..16], [127, 22, 5, 1]);
+        assert_eq!(datagram[12..16], address(1).octets());
         assert_eq!(length, 80);
     }
 

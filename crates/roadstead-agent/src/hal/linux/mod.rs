@@ -6,7 +6,7 @@
 //! | `wifi` | joins networks, opens an access point (feature `dbus`) | NetworkManager | polkit's network-control |
 //! | `bluetooth` | serves GATT, advertises (feature `dbus`) | BlueZ | D-Bus policy of `bluetoothd` |
 //!
-//! Each is behind a trait with a fake: [`Sniffer`] has [`Replay`], [`WifiControl`] and [`Peripheral`]
+//! Each is behind a trait with a fake: [`Sniffer`] has [`Replay`], `WifiControl` and `Peripheral`
 //! have fakes of the D-Bus services in their tests.
 //!
 //! Not here: switching an interface into monitor mode, which belongs to whoever owns the network of

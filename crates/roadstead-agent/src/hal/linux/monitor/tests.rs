@@ -46,7 +46,10 @@ const TUNSETLINK: libc::c_ulong = 0x4004_54CD;
 const IFF_TUN: i16 = 1;
 
 impl Virtual {
-    fn new(name: &str, kind: u16) -> Option<Self> {
+    /// Makes one whose name no other process has.
+    fn new(letter: char, kind: u16) -> Option<Self> {
+        let name = format!("rs{letter}{}", std::process::id());
+        let name = name.as_str();
         if !may(CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW) {
             return None;
         }
@@ -138,11 +141,11 @@ fn round() -> Vec<Frame> {
 
 #[test]
 fn frames_of_a_monitor_interface_are_decoded() {
-    let Some(mut radio) = Virtual::new("rstest0", RADIOTAP) else { return };
-    let down = Monitor::open("rstest0").map(drop).expect_err("it is down");
+    let Some(mut radio) = Virtual::new('a', RADIOTAP) else { return };
+    let down = Monitor::open(&radio.name).map(drop).expect_err("it is down");
     assert_eq!(down.code(), "monitor.down");
     radio.set_up();
-    let mut monitor = Monitor::open("rstest0").expect("a monitor interface");
+    let mut monitor = Monitor::open(&radio.name).expect("a monitor interface");
     for frame in round() {
         // A damaged copy with another length goes before each.
         radio.receive(&packet(&Frame { length: frame.length + 1, ..frame }, true));
@@ -171,7 +174,7 @@ fn frames_of_a_monitor_interface_are_decoded() {
 
 #[test]
 fn a_missing_right_is_named() {
-    let Some(radio) = Virtual::new("rstest1", RADIOTAP) else { return };
+    let Some(radio) = Virtual::new('b', RADIOTAP) else { return };
     radio.set_up();
     // Rights are a thread's own.
     let error = std::thread::scope(|scope| {
@@ -179,7 +182,7 @@ fn a_missing_right_is_named() {
             let mut sets = capabilities(None).expect("rights");
             sets.effective.remove(CapabilitySet::NET_RAW);
             set_capabilities(None, sets).expect("fewer rights");
-            Monitor::open("rstest1").map(drop).expect_err("not permitted")
+            Monitor::open(&radio.name).map(drop).expect_err("not permitted")
         });
         thread.join().expect("no panic")
     });
