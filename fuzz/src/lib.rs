@@ -298,6 +298,30 @@ pub fn gizwits_serial(data: &[u8]) {
     }
 }
 
+/// Strangers in a device's own access point: sealed messages, forms, names, codes.
+pub fn softap(data: &[u8]) {
+    use roadstead_wire::softap::{Device, Phone, Qr, SECRET_SIZE, dns, form};
+    let (secret, mut device) = ([7; SECRET_SIZE], Device::new([7; SECRET_SIZE]));
+    let mut phone = Phone::new(secret, [1; 32]);
+    let _ = (device.handle(data, &[2; 32]), phone.welcome(data), phone.state(data));
+    if let Ok((welcome, _)) = device.handle(&phone.hello(), &[2; 32]) {
+        phone.welcome(&welcome).expect("the same secret");
+        assert!(device.handle(data, &[3; 32]).is_err() || data.first() == Some(&1));
+        assert!(phone.state(data).is_err(), "nobody else can seal");
+    }
+    if let Some(answer) = dns::answer(data, core::net::Ipv4Addr::LOCALHOST) {
+        assert!(answer.len() <= data.len() + 16);
+    }
+    if let Ok(given) = form::parse(data) {
+        assert!((1..=32).contains(&given.ssid.len()) && given.password.len() <= 64);
+    }
+    if let Ok(text) = core::str::from_utf8(data)
+        && let Ok(qr) = Qr::parse(text)
+    {
+        assert_eq!(Qr::parse(&qr.text()), Ok(qr));
+    }
+}
+
 /// Datagram and stream of a GizWits module's LAN; the first byte cuts the stream.
 pub fn gizwits_lan(data: &[u8]) {
     let Some((cut, data)) = data.split_first() else { return };
@@ -521,7 +545,7 @@ mod tests {
     type Target = fn(&[u8]);
 
     /// Every target by name.
-    const TARGETS: [(&str, Target); 25] = [
+    const TARGETS: [(&str, Target); 26] = [
         ("airlink", airlink),
         ("airlink_airkiss", airlink_airkiss),
         ("airlink_esptouch", airlink_esptouch),
@@ -546,6 +570,7 @@ mod tests {
         ("mqtt_topic", mqtt_topic),
         ("multipart", multipart),
         ("product_archive", product_archive),
+        ("softap", softap),
         ("tencent_comm", tencent_comm),
     ];
 

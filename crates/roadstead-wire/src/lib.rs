@@ -10,6 +10,8 @@
 //! - [`mqtt`]: MQTT 3.1, 3.1.1 and 5: packets, bytes (feature `codec`), topics, tries, sessions
 //!   of both roles.
 //! - [`http`]: the HTTP/1.1 client codec of the device half.
+//! - [`softap`]: provisioning in a device's own access point by a QR code, and what a page there
+//!   needs.
 #![no_std]
 
 extern crate alloc;
@@ -21,3 +23,4 @@ pub mod ble;
 pub mod coap;
 pub mod http;
 pub mod mqtt;
+pub mod softap;
