@@ -10,6 +10,9 @@
 //! `{"gatt": "connect", "size"}`, `{"gatt": "write" | "notify", "hex"}`, `{"gatt": "disconnect"}`.
 //! No vendor's format.
 
+#[cfg(all(test, feature = "device"))]
+pub(crate) mod lossy;
+
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::fmt;

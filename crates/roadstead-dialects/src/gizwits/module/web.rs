@@ -59,6 +59,21 @@ pub enum FormError {
     Character,
 }
 
+impl FormError {
+    /// Returns the text in Chinese, as character references.
+    fn chinese(self) -> &'static str {
+        match self {
+            Self::NoName => "&#x8BF7;&#x586B;&#x5199;&#x7F51;&#x7EDC;&#x540D;&#x79F0;&#x3002;",
+            Self::TooLong => {
+                "&#x7F51;&#x7EDC;&#x540D;&#x79F0;&#x548C;&#x5BC6;&#x7801;&#x6700;&#x591A;&#x5404; 32 &#x4E2A;&#x5B57;&#x7B26;&#x3002;"
+            }
+            Self::Character => {
+                "&#x53EA;&#x80FD;&#x4F7F;&#x7528;&#x5B57;&#x6BCD;&#x3001;&#x6570;&#x5B57;&#x3001;&#x51CF;&#x53F7;&#x3001;&#x4E0B;&#x5212;&#x7EBF;&#x548C;&#x53E5;&#x70B9;&#x3002;"
+            }
+        }
+    }
+}
+
 /// Reads the query of the form (seed §6.3_4 to _6): network and password.
 ///
 /// # Errors
@@ -81,11 +96,16 @@ pub fn check_form(query: &str) -> Result<(&str, &str), FormError> {
     Ok((ssid, password))
 }
 
+/// In English and Chinese. Chinese is written in character references: the head names the vendor's
+/// coding, and the bytes are the same in all of them.
 const FORM: &str = "<!doctype html><meta name=viewport content=\"width=device-width\">\
-<title>Wi-Fi</title><h1>Connect this device</h1><form action=\"web_config.cgi\">\
-<p><label>Network <input name=ssid maxlength=32 pattern=\"[A-Za-z0-9_.\\-]+\" required></label>\
-<p><label>Password <input name=pass maxlength=32 pattern=\"[A-Za-z0-9_.\\-]*\"></label>\
-<p><button>Connect</button></form>";
+<title>Wi-Fi</title><h1>Connect this device / &#x8BBE;&#x5907;&#x914D;&#x7F51;</h1>\
+<form action=\"web_config.cgi\">\
+<p><label>Network / &#x7F51;&#x7EDC;&#x540D;&#x79F0;<br><input name=ssid maxlength=32 \
+pattern=\"[A-Za-z0-9_.\\-]+\" required></label>\
+<p><label>Password / &#x5BC6;&#x7801;<br><input name=pass maxlength=32 \
+pattern=\"[A-Za-z0-9_.\\-]*\"></label>\
+<p><button>Connect / &#x8FDE;&#x63A5;</button></form>";
 
 fn page(status: &str, body: &str) -> String {
     format!(
@@ -142,7 +162,7 @@ impl Module {
         match target.split_once('?').unwrap_or((target, "")) {
             ("/", _) => page("200 OK", FORM),
             ("/web_config.cgi", query) => self.submit(query, cx),
-            _ => page("404 Not Found", "Not here. <a href=\"/\">Back</a>"),
+            _ => page("404 Not Found", "Not here. <a href=\"/\">Back / &#x8FD4;&#x56DE;</a>"),
         }
     }
 
@@ -150,14 +170,24 @@ impl Module {
         match check_form(query) {
             Err(error) => {
                 self.log(Level::Warning, &format!("page: {error}"), cx);
-                page("200 OK", &format!("<p>{error} <a href=\"/\">Back</a>"))
+                let chinese = error.chinese();
+                page(
+                    "200 OK",
+                    &format!("<p>{error}<p>{chinese}<p><a href=\"/\">Back / &#x8FD4;&#x56DE;</a>"),
+                )
             }
             Ok((ssid, password)) => {
                 if !self.keep_network(ssid.as_bytes(), password.as_bytes(), "webconfig", cx) {
-                    return page("500 Internal Server Error", "<p>The device could not keep it.");
+                    return page(
+                        "500 Internal Server Error",
+                        "<p>The device could not keep it. / &#x8BBE;&#x5907;&#x65E0;&#x6CD5;&#x4FDD;&#x5B58;&#x3002;",
+                    );
                 }
                 self.leave_configuration(cx);
-                page("200 OK", "<p>The device has the network and restarts.")
+                page(
+                    "200 OK",
+                    "<p>The device has the network and restarts. / &#x8BBE;&#x5907;&#x5DF2;&#x4FDD;&#x5B58;&#x7F51;&#x7EDC;&#xFF0C;&#x6B63;&#x5728;&#x91CD;&#x542F;&#x3002;",
+                )
             }
         }
     }

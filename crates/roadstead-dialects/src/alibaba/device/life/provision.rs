@@ -95,7 +95,7 @@ impl Life {
         self.phase = Phase::Switching { due: cx.now + cx.policy().switch_linger };
     }
 
-    /// The network came through the air; without a token of the phone the device makes one.
+    /// The network came through the air, or by a page of the own access point; without a token of the phone the device makes one.
     pub(super) fn heard(&mut self, heard: Heard, cx: &mut Context<'_>) {
         let Some((ssid, password)) = heard.network else { return };
         cx.stage(Stage::CredentialsReceived, ssid.clone());
@@ -103,7 +103,14 @@ impl Life {
         cx.out.push(store::set(store::WIFI, Some(store::network(&network))));
         self.network = Some(network);
         self.is_onboarding = true;
+        if let Some(token) = heard.token {
+            cx.out.push(store::set(store::TOKEN, Some(token.clone())));
+            self.tokens.take_phones(token);
+        }
         self.close_lan(cx);
+        if cx.memory.config.start == Start::SoftAp {
+            cx.out.push(Output::Wifi(WifiAction::StopAp));
+        }
         self.join(cx);
     }
 

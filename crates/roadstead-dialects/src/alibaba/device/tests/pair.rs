@@ -5,10 +5,14 @@ use roadstead_core::binding::TokenState;
 use roadstead_core::exchange::Downlink;
 use roadstead_core::product::{DEFAULT_SERVICE, Rebind};
 
+use roadstead_wire::airlink::Scheme;
+
 use super::platform::Platform;
 use super::*;
+use crate::air::{Bearer, lossy};
 use crate::alibaba::alcs::KeyPair;
 use crate::alibaba::softap::{Network, Switch, ap_name};
+use crate::device::Ear;
 
 fn world(config: Config, policy: Policy, rebind: Rebind) -> World {
     let mut world = World::new(config, policy);
@@ -92,6 +96,47 @@ fn a_phones_token_binds_whatever_single_message_is_lost() {
         lose = Some(lose.map_or(0, |n| n + 1));
     }
     assert!(count > 40, "{count}");
+}
+
+#[test]
+fn a_network_through_a_lossy_air_ends_bound_by_the_devices_token() {
+    let ear =
+        Ear { bearer: Bearer::Sniffed(Scheme::SmartConfig), key: Some(PRODUCT_SECRET.into()) };
+    for (loss, seed) in [(0.0, 1), (0.05, 2), (0.2, 3), (0.4, 4)] {
+        let (heard, at) = lossy::hear(&ear, (HOME, HOME_KEY, ""), loss, seed);
+        let at = at.as_millis() as u64 + 10;
+        let sniffing = || Config { start: Start::SmartConfig, ..config() };
+        let mut world = world(sniffing(), Policy::living16(), Rebind::Refuse);
+        world.after(at, Due::ToDevice(Input::Wifi(WifiEvent::Heard(heard))));
+        // A datagram is lost besides.
+        world.lose = Some(seed as usize * 3);
+        let phone = world.finder(at + 2000);
+        world.run(at + 60_000);
+        assert_eq!(world.network.as_deref(), Some(HOME), "{loss}");
+        assert_eq!(bind(&mut world, phone, "ann"), Ok(()), "{loss}");
+        // It keeps the network over a power cut, and does not listen again.
+        let mut again = World::restarted(sniffing(), Policy::living16(), world.store);
+        again.platform = Some(Platform::new(Rebind::Refuse));
+        again.run(5000);
+        assert_eq!(again.network.as_deref(), Some(HOME));
+    }
+}
+
+#[test]
+fn a_network_that_was_misheard_is_told_and_another_one_heard() {
+    let config = Config { start: Start::SmartConfig, ..config() };
+    let mut world = world(config, Policy::living16(), Rebind::Refuse);
+    let heard = |password: &str| {
+        let network = Some((HOME.to_string(), password.into()));
+        Due::ToDevice(Input::Wifi(WifiEvent::Heard(crate::device::Heard { network, token: None })))
+    };
+    world.after(100, heard("wrong-password"));
+    world.run(3000);
+    assert_eq!(world.failures, ["attempt.network_not_joined"]);
+    world.after(0, heard(HOME_KEY));
+    let phone = world.finder(2000);
+    world.run(30_000);
+    assert_eq!(bind(&mut world, phone, "ann"), Ok(()));
 }
 
 #[test]

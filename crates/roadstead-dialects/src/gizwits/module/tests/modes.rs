@@ -184,7 +184,7 @@ fn a_form_has_letters_digits_minus_underscore_and_full_stop() {
 }
 
 /// What a phone sends, as a module in monitor mode hears it.
-fn sing(bench: &mut Bench, scheme: Scheme, ms: u64) {
+fn sing(bench: &mut Bench, scheme: Scheme, loss: f64, ms: u64) {
     let request = Request {
         ssid: b"Office",
         password: b"office-key",
@@ -201,7 +201,7 @@ fn sing(bench: &mut Bench, scheme: Scheme, ms: u64) {
     };
     let round = scheme.encode(&request).expect("fits");
     let source = Mac([2, 0, 0, 0, 0, 7]);
-    let weather = Weather { loss: 0.10, ..Weather::default() };
+    let weather = Weather { loss, ..Weather::default() };
     let bssid = Mac([0x12, 0x34, 0x56, 0x78, 0x9A, 0xBC]);
     let start = bench.now.as_millis();
     let mut channel = 1;
@@ -226,7 +226,9 @@ fn sing(bench: &mut Bench, scheme: Scheme, ms: u64) {
 
 #[test]
 fn airlink_and_airkiss_configure_without_a_restart() {
-    for scheme in [Scheme::AirKiss, Scheme::EspTouch] {
+    let schemes = [Scheme::AirKiss, Scheme::EspTouch, Scheme::EspTouch2, Scheme::SimpleConfig];
+    let airs = schemes.map(|scheme| [0.0, 0.1, 0.2].map(|loss| (scheme, loss)));
+    for (scheme, loss) in airs.into_iter().flatten() {
         let mut bench = Bench::new(Policy::document());
         bench.run(1_000);
         bench.hand(Hand::AirLink);
@@ -234,7 +236,7 @@ fn airlink_and_airkiss_configure_without_a_restart() {
         assert!(status.onboarding && !status.soft_ap && status.binding);
         assert_eq!(bench.mcu_status.map(|s| s.onboarding), Some(true), "pushed on entry");
         assert_eq!(bench.leds(), Sign::AirLink.leds());
-        sing(&mut bench, scheme, 59_000);
+        sing(&mut bench, scheme, loss, 59_000);
         let kept = bench.flash().network.expect("heard");
         assert!(*kept.0 == *b"Office" && kept.1.expose() == b"office-key", "{scheme}");
         bench.run(35_000);

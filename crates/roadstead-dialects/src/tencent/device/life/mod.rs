@@ -79,6 +79,8 @@ pub(super) struct Life {
     started: Tick,
     network: Option<(String, Secret)>,
     is_bound: bool,
+    /// The network came without a token.
+    awaits_token: bool,
     beacon: Option<Beacon>,
     /// Wait before the next reconnect, milliseconds; 0 before the first failure.
     backoff_ms: u64,

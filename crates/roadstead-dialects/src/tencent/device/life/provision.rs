@@ -81,20 +81,36 @@ impl Life {
         }
     }
 
-    /// Network, token or both came through the air. A phone whose password was wrong may send
+    /// Network, token or both came through the air, or by a page of the own access point. A phone whose password was wrong may send
     /// another one while the device rests.
     pub(super) fn heard(&mut self, heard: Heard, cx: &mut Context<'_>) {
         let Heard { network, token } = heard;
-        let waits = matches!(
-            self.phase,
-            Phase::Radio | Phase::Pausing { next: Next::Provision, .. } | Phase::Joining { .. }
-        );
+        let waits = match self.phase {
+            Phase::Radio
+            | Phase::LogService(_)
+            | Phase::Pausing { next: Next::Provision, .. }
+            | Phase::Joining { .. } => true,
+            // In the own access point; at home it waits for a token.
+            Phase::Listening(_) => self.network.is_none(),
+            Phase::Off
+            | Phase::Camera
+            | Phase::Registering { .. }
+            | Phase::Connecting { .. }
+            | Phase::Binding(_)
+            | Phase::Online(_)
+            | Phase::Pausing { .. } => false,
+        };
         match (network, token) {
             (Some((ssid, password)), token)
                 if waits && self.attempt.is_none() && !self.is_bound =>
             {
+                if let Phase::Listening(listener) | Phase::LogService(listener) = &self.phase {
+                    listener.close(cx);
+                    cx.out.push(Output::Wifi(WifiAction::StopAp));
+                }
                 cx.stage(Stage::CredentialsReceived, None);
                 self.keep_network(&ssid, password, cx);
+                self.awaits_token = token.is_none();
                 if let Some(token) = token {
                     self.take_token(token, cx);
                 }
@@ -122,10 +138,11 @@ impl Life {
         }
     }
 
-    /// Whether the device came by its network through the air and has no token yet.
+    /// Whether the device came by its network through the air, or by a page of its own access
+    /// point, and has no token yet.
     fn lacks_token(&self, cx: &Context<'_>) -> bool {
         let over_air = matches!(cx.memory.config.start, Start::OverAir { .. });
-        over_air && self.attempt.is_none() && !self.is_bound
+        (over_air || self.awaits_token) && self.attempt.is_none() && !self.is_bound
     }
 
     fn keep_network(&mut self, ssid: &str, password: Secret, cx: &mut Context<'_>) {
@@ -281,6 +298,7 @@ impl Life {
     /// Closes the session, leaves the network and erases network, token and owner.
     pub(super) fn forget_owner(&mut self, cx: &mut Context<'_>) {
         self.leave_session(cx);
+        self.awaits_token = false;
         if self.network.take().is_some() {
             cx.out.push(Output::Wifi(WifiAction::Leave));
             cx.out.push(store::set(store::WIFI, None));

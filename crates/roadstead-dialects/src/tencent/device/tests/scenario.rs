@@ -4,7 +4,8 @@ use roadstead_core::exchange::SubDevice;
 use roadstead_core::product::Level;
 
 use super::*;
-use crate::device::SubDeviceAction;
+use crate::air::{Bearer, lossy};
+use crate::device::{Ear, SubDeviceAction};
 use crate::tencent::app::Output as Heard;
 use crate::tencent::comm::Progress;
 
@@ -158,6 +159,56 @@ fn the_network_comes_through_the_air_and_the_token_after_it() {
     let mut bench = Bench::restarted(over_air("airkiss"), Policy::v3(), bench.store);
     bench.run(20_000);
     assert!(bench.events.contains(&Event::Online), "it keeps network and owner");
+}
+
+#[test]
+fn every_bearer_ends_bound_whatever_the_air_loses() {
+    let network = ("Zuhause 5", "home-password", TOKEN);
+    let bearers = ["airkiss", "esptouch", "esptouch2", "simpleconfig", "blufi", "combo", "llsync"];
+    for bearer in bearers.map(|name| name.parse::<Bearer>().expect("a bearer")) {
+        for (loss, seed) in [(0.0, 1), (0.05, 2), (0.2, 3), (0.4, 4)] {
+            let (heard, at) = lossy::hear(&Ear::of(bearer), network, loss, seed);
+            let told = heard.network.as_ref().map(|(s, p)| (&**s, p.expose_text()));
+            assert_eq!(told, Some(("Zuhause 5", Some("home-password"))), "{bearer}");
+            let (has_token, at) = (heard.token.is_some(), at.as_millis() as u64 + 10);
+            let mut bench = Bench::new(over_air(bearer.name()), Policy::v3());
+            bench.loss = (loss * 100.0) as u64;
+            bench.after(at, Due::ToDevice(Input::Wifi(WifiEvent::Heard(heard))));
+            if !has_token {
+                bench.phone(at + 1500, app::Task::TokenOnly { token: TOKEN.into() });
+            }
+            bench.run(at + 60_000);
+            assert!(bench.stages.contains(&Stage::Bound), "{bearer} {loss}: {:?}", bench.stages);
+            assert_eq!(bench.failures, [] as [&str; 0], "{bearer} {loss}");
+        }
+    }
+}
+
+#[test]
+fn a_page_of_the_own_access_point_gives_a_network_with_a_token_or_without() {
+    for token in [Some(TOKEN), None] {
+        let mut bench = Bench::new(soft_ap(), Policy::v3());
+        bench.after(500, heard(Some("home"), token));
+        // Told again by an impatient finger: it has what it needs.
+        bench.after(505, heard(Some("elsewhere"), token));
+        if token.is_none() {
+            bench.phone(3000, app::Task::TokenOnly { token: TOKEN.into() });
+        }
+        bench.run(20_000);
+        assert!(bench.stages.contains(&Stage::Bound), "{token:?}: {:?}", bench.failures);
+        let joined = bench.stages.iter().filter(|stage| **stage == Stage::NetworkJoined).count();
+        assert_eq!(joined, 1, "{token:?}");
+    }
+    // A wrong password is told, and the next one taken.
+    let mut bench = Bench::new(soft_ap(), Policy::v3());
+    bench.join = Err(2);
+    bench.after(500, heard(Some("home"), Some(TOKEN)));
+    bench.run(3000);
+    assert_eq!(bench.failures, ["attempt.network_not_joined"]);
+    bench.join = Ok(());
+    bench.after(0, heard(Some("home"), Some(TOKEN)));
+    bench.run(20_000);
+    assert!(bench.stages.contains(&Stage::Bound), "{:?}", bench.stages);
 }
 
 #[test]
