@@ -5,6 +5,7 @@ use std::pin::pin;
 
 use roadstead_core::{Map, Secret, Value};
 use roadstead_dialects::device::{Input, Machine, Request};
+use roadstead_wire::softap::Qr;
 use tokio::sync::mpsc;
 
 use crate::app::Application;
@@ -102,6 +103,11 @@ impl Agent {
         Handle(self.sender.clone())
     }
 
+    /// Returns what the QR code of the device says, if its own access point takes sealed messages.
+    pub fn qr(&self) -> Option<&Qr> {
+        self.hardware.qr()
+    }
+
     /// Returns a secret that the device has stored, such as its own after registration.
     ///
     /// # Errors
@@ -124,6 +130,7 @@ impl Agent {
         self.runner.start(Some(date), now, date, &mut self.hardware, &mut events)?;
         loop {
             for event in events.drain(..) {
+                self.hardware.note(&event);
                 (self.observer)(event);
             }
             let deadline = self.runner.deadline().map(|(tick, _)| self.clock.instant(tick));

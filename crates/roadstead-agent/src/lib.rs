@@ -20,6 +20,8 @@ pub mod event;
 pub mod hal;
 #[cfg(feature = "net")]
 pub mod module;
+#[cfg(feature = "net")]
+pub mod portal;
 pub mod runner;
 
 pub use event::AgentEvent;

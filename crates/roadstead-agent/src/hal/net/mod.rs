@@ -30,12 +30,16 @@ pub(crate) use files::Files;
 #[cfg(all(feature = "dbus", target_os = "linux"))]
 pub(in crate::hal) use radio::acknowledge;
 use radio::{Join, Radio};
+use roadstead_core::Secret;
 use roadstead_dialects::air;
+use roadstead_wire::softap::{Progress, Qr, Reason};
 pub use tls::TlsError;
 use tls::Trust;
 use udp::Sockets;
 
 use super::{Hal, Net, Store, StoreError, Wifi};
+use crate::event::AgentEvent;
+use crate::portal::{Portal, PortalOptions};
 
 /// Results that wait for the device's loop; senders wait when it is full.
 const INBOX_MAX: usize = 256;
@@ -43,8 +47,10 @@ const INBOX_MAX: usize = 256;
 const ACTIONS_MAX: usize = 64;
 /// Time the goodbye of a stopping device may take.
 const GOODBYE: std::time::Duration = std::time::Duration::from_secs(1);
-/// What a radio says when name or password of a network are wrong.
-const WRONG_NETWORK: i32 = 2;
+/// What a radio says when no network of that name answers.
+const NO_NETWORK: i32 = 1;
+/// What a radio says when the password of a network is wrong.
+const WRONG_PASSWORD: i32 = 2;
 
 /// Where a device lives on this machine.
 #[derive(Clone)]
@@ -63,8 +69,10 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// Authorities trusted for server certificates, PEM; `None` for the system's.
     pub ca_file: Option<PathBuf>,
+    /// What it serves in its own access point besides its vendor's dialogue.
+    pub portal: Option<PortalOptions>,
     /// The only network that can be joined, with its password; `None` lets every join succeed.
-    pub network: Option<(String, roadstead_core::Secret)>,
+    pub network: Option<(String, Secret)>,
 }
 
 impl Options {
@@ -79,6 +87,7 @@ impl Options {
             air: None,
             data_dir,
             ca_file: None,
+            portal: None,
             network: None,
         }
     }
@@ -133,6 +142,7 @@ pub(crate) struct Hardware {
     files: Files,
     sockets: Sockets,
     radio: Radio,
+    portal: Option<Portal>,
     trust: Trust,
     inbox: mpsc::Sender<Inbound>,
     /// Counts connections; results of former ones are dropped.
@@ -149,8 +159,14 @@ impl Hardware {
         let trust = Trust::load(options.ca_file.as_deref())?;
         let sockets = Sockets::new(inbox.clone());
         let radio = Radio::new(inbox.clone());
+        let mut files = files;
+        let portal = match options.portal.clone() {
+            Some(portal) => Some(Portal::new(portal, &mut files, inbox.clone())?),
+            None => None,
+        };
         let hardware = Self {
             options,
+            portal,
             files,
             sockets,
             radio,
@@ -175,6 +191,45 @@ impl Hardware {
                 (connection == self.connection).then_some(Input::Mqtt(event))
             }
         }
+    }
+
+    /// Returns what the QR code of the device says, if it has one.
+    pub(crate) fn qr(&self) -> Option<&Qr> {
+        self.portal.as_ref().and_then(Portal::qr)
+    }
+
+    /// Takes what the device saw, for phones in its own access point.
+    pub(crate) fn note(&mut self, event: &AgentEvent) {
+        if let Some(portal) = &mut self.portal {
+            portal.note(event);
+        }
+    }
+
+    /// Opens the portal with the own access point; a port that is taken ends neither.
+    fn open_portal(&mut self) {
+        let Some(portal) = &mut self.portal else { return };
+        if let Err(error) = portal.open() {
+            tracing::warn!(%error, "nothing is served in the own access point");
+        }
+    }
+
+    /// Tries a network: the driver's number says why it was not joined.
+    fn join(&mut self, ssid: &str, password: &Secret) -> WifiEvent {
+        let known = self.options.network.as_ref();
+        let failure = match known {
+            Some((name, _)) if name != ssid => Some((NO_NETWORK, Reason::NotFound)),
+            Some((_, key)) if key != password => Some((WRONG_PASSWORD, Reason::WrongPassword)),
+            Some(_) | None => None,
+        };
+        let (join, event, progress) = match failure {
+            None => (Join::Done(self.lan_ip()), WifiEvent::Joined(self.lan_ip()), Progress::Joined),
+            Some((number, _)) => (Join::Failed, WifiEvent::JoinFailed(number), Progress::Joining),
+        };
+        self.radio.joined(join);
+        if let Some(portal) = &self.portal {
+            portal.set(progress, failure.map(|(_, reason)| reason));
+        }
+        event
     }
 
     /// Says goodbye on an open connection and closes it.
@@ -224,7 +279,10 @@ impl Hal for Hardware {
 impl Wifi for Hardware {
     fn perform(&mut self, action: WifiAction) {
         let event = match action {
-            WifiAction::StartAp { .. } => WifiEvent::ApStarted,
+            WifiAction::StartAp { .. } => {
+                self.open_portal();
+                WifiEvent::ApStarted
+            }
             WifiAction::StopAp | WifiAction::Leave => return,
             WifiAction::Listen(None) => return self.radio.stop(),
             WifiAction::Listen(Some(ear)) => {
@@ -234,15 +292,7 @@ impl Wifi for Hardware {
                 tracing::warn!(%at, %error, "the simulated radio has no port");
                 WifiEvent::ApFailed(error.raw_os_error().unwrap_or(-1))
             }
-            WifiAction::Join { ssid, password } => {
-                let fits = self.options.network.as_ref().is_none_or(|n| *n == (ssid, password));
-                self.radio.joined(if fits { Join::Done(self.lan_ip()) } else { Join::Failed });
-                if fits {
-                    WifiEvent::Joined(self.lan_ip())
-                } else {
-                    WifiEvent::JoinFailed(WRONG_NETWORK)
-                }
-            }
+            WifiAction::Join { ssid, password } => self.join(&ssid, &password),
         };
         self.send_later(Inbound::Wifi(event));
     }
