@@ -240,7 +240,7 @@ async fn connect(to: SocketAddr) -> Result<UdpSocket, AppError> {
     connected.await.map_err(|cause| socket(to, cause))
 }
 
-fn entropy(bytes: &mut [u8]) -> Result<(), AppError> {
+pub(crate) fn entropy(bytes: &mut [u8]) -> Result<(), AppError> {
     getrandom::fill(bytes).map_err(|_| {
         let cause = std::io::Error::other("the system has no entropy");
         AppError::Socket { address: "random numbers".into(), cause }

@@ -4,6 +4,7 @@ use roadstead_dialects::alibaba::app::{ControlError, ProvisionerError};
 use roadstead_dialects::tencent::app::DialogueError;
 use roadstead_wire::airlink::EncodeError;
 use roadstead_wire::ble::Failure;
+use roadstead_wire::softap::PhoneError;
 
 use crate::module::ModuleError;
 
@@ -64,6 +65,9 @@ pub enum AppError {
     /// The scheme cannot carry the credentials.
     #[error(transparent)]
     Encode(#[from] EncodeError),
+    /// The sealed dialogue in the device's own access point failed.
+    #[error(transparent)]
+    Sealed(#[from] PhoneError),
     /// The dialogue over Bluetooth failed.
     #[error(transparent)]
     Bluetooth(#[from] Failure),
@@ -95,6 +99,7 @@ impl AppError {
             Self::LocalAnswer { .. } => "command.refused",
             Self::Module(error) => error.code(),
             Self::Encode(error) => error.code(),
+            Self::Sealed(error) => error.code(),
             Self::Bluetooth(failure) => failure.code(),
             Self::Silent => "attempt.device_silent",
             Self::NotReported => "attempt.never_connected",

@@ -4,6 +4,7 @@
 //! - [`api::Client`]: `/app/v1`, names as in the API reference.
 //! - [`provision()`]: token, dialogue, polling, binding; every stage the phone sees is reported to
 //!   the platform, so that a failed attempt has one reason.
+//! - [`provision_by_qr`]: the same by a device's QR code, sealed, for every dialect.
 //! - [`read_log`]: a device's own log after a failure.
 //! - [`alibaba`]: the same for devices of that vendor, which speak CoAP: provisioning, discovery,
 //!   binding by a token of their own, control without the platform.
@@ -19,6 +20,7 @@ mod error;
 mod journal;
 pub mod module;
 mod provision;
+mod qr;
 
 #[cfg(test)]
 mod tests;
@@ -27,3 +29,4 @@ pub use air::Air;
 pub use dialogue::read_log;
 pub use error::AppError;
 pub use provision::{Event, Method, Options, Provisioned, provision};
+pub use qr::{QrOptions, provision_by_qr};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use roadstead_agent::app::{Application, Lamp};
 use roadstead_agent::hal::net::Options;
+use roadstead_agent::portal::PortalOptions;
 use roadstead_agent::{AgentEvent, agent::Agent};
 use roadstead_core::Secret;
 use roadstead_dialects::air::{self, Bearer};
@@ -117,6 +118,22 @@ pub(crate) struct Bootstrap {
     pub(crate) scope: Option<String>,
     /// Chooses among the platforms behind the service.
     pub(crate) keyword: Option<String>,
+}
+
+/// Where a virtual device lives.
+pub(crate) struct Home<'a> {
+    /// Where it is reached; port 0 is the dialect's own.
+    pub(crate) lan: SocketAddr,
+    /// Its flash.
+    pub(crate) folder: &'a Path,
+    /// Its simulated radio.
+    pub(crate) air: Option<SocketAddr>,
+    /// Authorities it trusts; the system's when missing.
+    pub(crate) ca_file: Option<&'a Path>,
+    /// What it serves in its own access point.
+    pub(crate) portal: Option<PortalOptions>,
+    /// The only network it can join; all when missing.
+    pub(crate) network: Option<(String, Secret)>,
 }
 
 /// A device without its hardware.
@@ -236,21 +253,19 @@ pub(crate) fn find(dialect: &str) -> Result<&'static Kind> {
 }
 
 impl Kind {
-    /// Returns a device that is switched off, reached at `lan` (port 0: the dialect's own), with
-    /// its flash in `folder`.
+    /// Returns a device that is switched off.
     pub(crate) fn device(
         &self,
         flash: &Flash,
-        lan: SocketAddr,
-        folder: &Path,
-        air: Option<SocketAddr>,
-        ca_file: Option<&Path>,
+        home: Home<'_>,
         observer: impl FnMut(AgentEvent) + Send + 'static,
     ) -> Result<Agent> {
+        let Home { lan, folder, air, ca_file, portal, network } = home;
         let Firmware { machine, application, command_port } = (self.build)(flash, lan.ip())?;
         let mut options = Options::new(lan, command_port, folder);
         options.hears_everybody = self.hears_everybody;
         options.ca_file = ca_file.map(Path::to_owned);
+        (options.portal, options.network) = (portal, network);
         options.air = air.map(|_| radio(air, lan));
         let agent = Agent::new(machine, application, options)
             .map_err(|error| stopped(error.code(), &error))?;

@@ -4,8 +4,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use qrcode::QrCode;
+use qrcode::render::unicode::Dense1x2;
 use roadstead_agent::AgentEvent;
+use roadstead_agent::portal::PortalOptions;
 use roadstead_core::Secret;
+use roadstead_wire::softap::Qr;
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -14,6 +18,9 @@ use super::{SecretArg, block_on, stop_signal};
 use crate::failure::{Failure, Result};
 use crate::firmware::{self, Address, Flash, Pace, TlsMode, Via};
 use crate::output::{Out, Tone};
+
+/// Port of the own access point's messages, unless `--page` names an address.
+const PORTAL_PORT: u16 = 17_080;
 
 /// Runs a virtual device on this machine.
 ///
@@ -75,6 +82,21 @@ pub(crate) struct Run {
     /// Where its simulated radio hears, `IP` or `IP:PORT`; at `--lan` when missing.
     #[arg(long, value_name = "ADDRESS", value_parser = firmware::lan)]
     air: Option<SocketAddr>,
+    /// Serves the page for browsers here while its own access point is open, `IP:PORT`; phones with
+    /// the QR code are served here, too. Without it they are served at port 17080 of `--lan`, and
+    /// there is no page.
+    #[arg(long, value_name = "ADDRESS")]
+    page: Option<SocketAddr>,
+    /// Answers every name with the address of `--page`, so that phones open the page by themselves.
+    #[arg(long, value_name = "ADDRESS", requires = "page")]
+    dns: Option<SocketAddr>,
+    /// The only network there is, for tries with wrong names and passwords; without it every one
+    /// is joined.
+    #[arg(long, value_name = "NAME")]
+    only_ssid: Option<String>,
+    /// The password of `--only-ssid`.
+    #[arg(long, value_name = "PASSWORD", requires = "only_ssid")]
+    only_password: Option<SecretArg>,
     /// Its flash: where it keeps secret, network and token.
     #[arg(long, value_name = "DIR", default_value = "roadstead-device")]
     data_dir: PathBuf,
@@ -103,6 +125,10 @@ impl Run {
             return Err(Failure::Usage(text.to_owned()));
         }
         let kind = firmware::find(&self.dialect)?;
+        let via = firmware::choose(kind.dialect, kind.ways, self.via)?;
+        let portal = self.portal(via)?;
+        let only_password = self.only_password.map_or_else(|| Secret::from(""), |word| word.0);
+        let network = self.only_ssid.map(|ssid| (ssid, only_password));
         let certificate = match (&self.certificate, &self.key) {
             (Some(chain), Some(key)) => Some((read(chain)?.into(), Secret::new(read(key)?))),
             (_, _) => None,
@@ -121,17 +147,27 @@ impl Run {
             bootstrap,
             tls: self.tls,
             is_packed: self.gzip,
-            via: firmware::choose(kind.dialect, kind.ways, self.via)?,
+            via,
             pace: self.pace,
             seed: u64::from(std::process::id()),
         };
         let (sender, mut events) = mpsc::unbounded_channel();
         let ca_file = self.ca_file.as_deref();
-        let agent =
-            kind.device(&flash, self.lan, &self.data_dir, self.air, ca_file, move |event| {
-                // The printing end lives as long as the device.
-                let _ = sender.send(event);
-            })?;
+        let place = firmware::Home {
+            lan: self.lan,
+            folder: &self.data_dir,
+            air: self.air,
+            ca_file,
+            portal,
+            network,
+        };
+        let agent = kind.device(&flash, place, move |event| {
+            // The printing end lives as long as the device.
+            let _ = sender.send(event);
+        })?;
+        if let Some(qr) = agent.qr() {
+            show_qr(out, qr)?;
+        }
         let mut device = std::pin::pin!(agent.run(stop_signal()));
         loop {
             tokio::select! {
@@ -148,7 +184,31 @@ impl Run {
 }
 
 impl Run {
+    /// Returns what is served in the own access point.
+    fn portal(&self, via: Via) -> Result<Option<PortalOptions>> {
+        match (via, self.page) {
+            (Via::Softap, page) => Ok(Some(PortalOptions {
+                at: page.unwrap_or_else(|| SocketAddr::new(self.lan.ip(), PORTAL_PORT)),
+                has_page: page.is_some(),
+                is_sealed: true,
+                ap: format!("{}_{}", self.dialect, self.device),
+                dns: self.dns,
+                name: self.device.clone(),
+            })),
+            (_, None) => Ok(None),
+            (_, Some(_)) => {
+                let text = "only a device with `--via softap` has an access point for `--page`";
+                Err(Failure::Usage(text.to_owned()))
+            }
+        }
+    }
+
     async fn live_module(self, out: &Out) -> Result<()> {
+        if self.page.is_some() || self.only_ssid.is_some() {
+            let text = "a module serves its page itself, at port 80 of its own network or at the \
+                        third port after that of `--lan`, and joins every network";
+            return Err(Failure::Usage(text.to_owned()));
+        }
         let module = device_module::Module {
             product: &self.product,
             device: &self.device,
@@ -184,6 +244,19 @@ impl Run {
 
 fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|error| Failure::file("Reading", path, &error))
+}
+
+/// Prints the QR code of a device: dark on light, whatever the colours of the terminal.
+fn show_qr(out: &Out, qr: &Qr) -> Result<()> {
+    let text = qr.text();
+    let date = crate::output::Clock::now().0.as_millis();
+    out.event(&json!({ "time_ms": date, "stage": "qr_code", "data": { "text": *text } }))?;
+    let code = QrCode::new(text.as_bytes())
+        .map_err(|error| Failure::Usage(format!("the names do not fit into a QR code: {error}")))?;
+    // A terminal's usual text is light on dark: a filled cell is light.
+    let picture =
+        code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
+    out.text(&format!("{picture}\n{}\n", *text))
 }
 
 fn print(out: &Out, event: &AgentEvent) -> Result<()> {

@@ -6,6 +6,7 @@ mod module;
 mod normal;
 mod server;
 mod session;
+mod via;
 
 use std::path::PathBuf;
 

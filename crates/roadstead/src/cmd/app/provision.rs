@@ -5,13 +5,16 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use roadstead_app::{Air, Event, Method, Options, alibaba, module, provision};
+use roadstead_app::{
+    Air, Event, Method, Options, QrOptions, alibaba, module, provision, provision_by_qr,
+};
 use roadstead_core::attempt::Stage;
 use roadstead_core::{Secret, Timestamp};
 use roadstead_dialects::air::Bearer;
 use roadstead_dialects::gizwits::lan::{SOFTAP_IP, TCP_PORT, UDP_PORT};
 use roadstead_dialects::tencent::comm::{COMMAND_PORT, PROGRESS_PORT};
 use roadstead_wire::airlink::Scheme;
+use roadstead_wire::softap::Qr;
 use serde_json::json;
 
 use super::lan::{places, with_port};
@@ -51,6 +54,11 @@ pub(crate) struct Provision {
     /// Name of the wanted device, with `--via lan`; MAC address of the wanted module (GizWits).
     #[arg(long)]
     device: Option<String>,
+    /// Text of the QR code that the device shows, with `--via softap`: network and token are sealed,
+    /// and the device tells how it goes. For devices of every dialect that has `device run --via
+    /// softap` and no module.
+    #[arg(long, value_name = "TEXT")]
+    qr: Option<SecretArg>,
     /// Let the device's report alone complete the binding.
     #[arg(long)]
     auto_bind: bool,
@@ -156,6 +164,16 @@ impl Provision {
             return Err(Failure::Usage(text.to_owned()));
         }
         let phone = session::open(&self.server)?;
+        let qr = match &self.qr {
+            Some(_) if self.via != Via::Softap || self.dialect == GIZWITS => {
+                let text = "`--qr` goes with `--via softap`; modules have no QR code";
+                return Err(Failure::Usage(text.to_owned()));
+            }
+            Some(text) => Some(Qr::parse(text.text()).map_err(|error| {
+                Failure::new(error.code(), format!("The QR code cannot be used: {error}."))
+            })?),
+            None => None,
+        };
         let start = Clock::now().0;
         let mut told = Ok(());
         let mut hear = |event: Event| {
@@ -164,6 +182,10 @@ impl Provision {
             }
         };
         let result = block_on(async {
+            if let Some(qr) = qr {
+                let result = provision_by_qr(&phone, &self.by_qr(qr), &mut hear).await;
+                return result.map_err(|error| failed(&error));
+            }
             let result = match (&*self.dialect, self.via) {
                 (ALIBABA, Via::Softap) => alibaba::provision(&phone, &self.coap(), &mut hear).await,
                 (ALIBABA, Via::Smartconfig) => {
@@ -215,6 +237,17 @@ impl Provision {
         options.lan.wanted = self.product.clone().zip(self.device.clone());
         options.lan.life = options.poll_life;
         options
+    }
+
+    fn by_qr(&self, qr: Qr) -> QrOptions {
+        let password = self.password.as_ref().map(|password| password.0.clone());
+        QrOptions {
+            qr,
+            ssid: self.ssid.clone().unwrap_or_default(),
+            password: password.unwrap_or_else(|| Secret::from("")),
+            poll_gap: POLL_GAP,
+            poll_life: Duration::from_secs(self.wait),
+        }
     }
 
     /// Returns what is sent through the simulated air, and where to.

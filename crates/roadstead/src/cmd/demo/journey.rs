@@ -119,9 +119,9 @@ pub(super) fn device(
     }
     let (kind, way) = (firmware::find(cast.dialect)?, cast.way);
     let ca_file = Some(&*platform.ca_file);
-    let agent = kind.device(&flash, lan, &flash_folder, None, ca_file, move |event| {
-        tell(&teller, way, &event)
-    })?;
+    let (folder, air, portal, network) = (&*flash_folder, None, None, None);
+    let home = firmware::Home { lan, folder, air, ca_file, portal, network };
+    let agent = kind.device(&flash, home, move |event| tell(&teller, way, &event))?;
     let handle = Hand::Device(agent.handle());
     let task = tokio::spawn(async move {
         let stopped = async move {
