@@ -16,6 +16,7 @@
 //! | [`exchange`] | what devices say and what the platform says to them |
 //! | [`command`] | a synchronous request with a deadline; an asynchronous one with a queue |
 //! | [`message`] | opaque content for a device, kept while it is away |
+//! | [`record`] | what the sides for phones keep beside all that |
 //! | [`user`], [`binding`] | who owns which device; bind tokens |
 //! | [`attempt`] | one onboarding attempt with stage times and one ending |
 //! | [`trace`] | every hop of one device |
@@ -39,6 +40,7 @@ pub mod mqtt;
 #[cfg(feature = "port")]
 pub mod port;
 pub mod product;
+pub mod record;
 pub mod search;
 pub mod secret;
 pub mod session;

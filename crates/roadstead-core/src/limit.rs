@@ -50,6 +50,8 @@ pub const MESSAGE_LIFE_STEP: Duration = Duration::from_secs(5 * 60);
 pub const PENDING_PER_DEVICE_MAX: usize = 64;
 /// Text kept per trace entry, bytes; longer text is cut.
 pub const TRACE_TEXT_BYTES_MAX: usize = 512;
+/// Largest body of a record of the sides for phones, bytes.
+pub const RECORD_BYTES_MAX: usize = 16 * 1024;
 /// Items one page of a list returns at the most.
 pub const PAGE_ITEMS_MAX: usize = 1000;
 /// Items beyond which a list of a narrowed choice stops counting; what it has is "at least".

@@ -40,7 +40,8 @@ pub trait AccessStore: Send + Sync {
     /// Lists the users of a space by name.
     async fn users(&self, space: &SpaceId) -> Result<Vec<User>, StoreError>;
 
-    /// Replaces role and password hash of an existing user. Another hash ends its sign-ins.
+    /// Replaces name, role and password hash of an existing user. Another hash ends its sign-ins;
+    /// `Exists` when the name is taken.
     async fn update_user(&self, user: User) -> Result<(), StoreError>;
 
     /// Deletes a user with its keys, sign-ins, guest bindings and unused bind tokens; `InUse`

@@ -12,6 +12,7 @@ mod history;
 mod mqtt;
 mod outbox;
 mod product;
+mod record;
 mod shadow;
 mod tag;
 mod trust;
@@ -29,6 +30,7 @@ pub use history::{AttemptFilter, AttemptStore, Found, TraceFilter, TraceStore};
 pub use mqtt::MqttStore;
 pub use outbox::{CommandFilter, CommandStore, MessageStore, Stepped};
 pub use product::ProductStore;
+pub use record::{RecordFilter, RecordStore};
 pub use shadow::{PendingStore, ShadowStore};
 pub use tag::TagStore;
 pub use trust::{TrustFilter, TrustStore};
@@ -45,6 +47,7 @@ pub trait Store:
     + MqttStore
     + PendingStore
     + ProductStore
+    + RecordStore
     + ShadowStore
     + TagStore
     + TraceStore
@@ -63,6 +66,7 @@ impl<T> Store for T where
         + MqttStore
         + PendingStore
         + ProductStore
+        + RecordStore
         + ShadowStore
         + TagStore
         + TraceStore

@@ -87,7 +87,11 @@ impl AccessStore for Memory {
 
     async fn update_user(&self, user: User) -> Result<(), StoreError> {
         let mut state = self.lock();
+        if state.users.values().any(|other| other.id != user.id && other.name == user.name) {
+            return Err(StoreError::Exists);
+        }
         let stored = state.users.get_mut(&user.id).ok_or(StoreError::Missing)?;
+        stored.name = user.name;
         stored.role = user.role;
         if stored.password_hash != user.password_hash {
             stored.password_hash = user.password_hash;
@@ -107,6 +111,7 @@ impl AccessStore for Memory {
         }
         bindings.iter().for_each(|binding| state.remove_binding(binding));
         state.keys.retain(|_, key| key.user != *id);
+        state.records.retain(|_, record| record.user.as_ref() != Some(id));
         state.logins.retain(|_, login| login.user != *id);
         state
             .tokens

@@ -253,6 +253,7 @@ impl State {
             self.detach(gateway, id);
         }
         self.members.retain(|(_, member)| member != id);
+        self.records.retain(|_, record| record.device.as_ref() != Some(id));
         for binding in self.bindings_of_device(id) {
             self.remove_binding(&binding);
         }

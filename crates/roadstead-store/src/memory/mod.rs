@@ -12,6 +12,7 @@ mod history;
 mod mqtt;
 mod outbox;
 mod product;
+mod record;
 mod shadow;
 mod tag;
 mod trust;
@@ -28,6 +29,7 @@ use roadstead_core::group::Group;
 use roadstead_core::message::Message;
 use roadstead_core::mqtt::{Parked, Queued, Retained};
 use roadstead_core::product::Product;
+use roadstead_core::record::{Record, RecordKind};
 use roadstead_core::session::{Epoch, Presence};
 use roadstead_core::shadow::Shadow;
 use roadstead_core::space::Space;
@@ -74,6 +76,7 @@ struct State {
     queues: BTreeMap<Box<str>, VecDeque<Queued>>,
     /// In order of creation.
     trust: Vec<TrustObject>,
+    records: BTreeMap<(RecordKind, Box<str>), Record>,
     policy_targets: BTreeSet<(Box<str>, Target)>,
 }
 

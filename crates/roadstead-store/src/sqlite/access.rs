@@ -129,9 +129,9 @@ impl AccessStore for Sqlite {
                 tx.conn.execute(sql, [user.id.as_str()]).or_engine()?;
             }
             let hash = vault.seal(password(user.id.as_str()), &user.password_hash)?;
-            let sql = "UPDATE user SET role = ?2, password_hash = ?3 WHERE id = ?1";
-            let params = params![user.id.as_str(), word(&user.role)?, hash];
-            found(tx.conn.execute(sql, params).or_engine()?)
+            let sql = "UPDATE user SET role = ?2, password_hash = ?3, name = ?4 WHERE id = ?1";
+            let params = params![user.id.as_str(), word(&user.role)?, hash, user.name];
+            found(tx.conn.execute(sql, params).or_exists()?)
         })
         .await
     }
@@ -148,6 +148,7 @@ impl AccessStore for Sqlite {
                 "DELETE FROM binding WHERE user = ?1",
                 "DELETE FROM access_key WHERE user = ?1",
                 "DELETE FROM login WHERE user = ?1",
+                "DELETE FROM record WHERE user = ?1",
                 "DELETE FROM bind_token WHERE user = ?1 AND state <> 'bound'",
                 "DELETE FROM user WHERE id = ?1",
             ] {

@@ -259,8 +259,9 @@ fn delete(tx: &mut Tx<'_>, id: &DeviceId) -> Result<(), StoreError> {
     ] {
         tx.conn.prepare_cached(sql).and_then(|mut s| s.execute([row])).or_engine()?;
     }
-    let sql = "DELETE FROM binding WHERE device = ?1";
-    tx.conn.prepare_cached(sql).and_then(|mut s| s.execute([id.as_str()])).or_engine()?;
+    for sql in ["DELETE FROM binding WHERE device = ?1", "DELETE FROM record WHERE device = ?1"] {
+        tx.conn.prepare_cached(sql).and_then(|mut s| s.execute([id.as_str()])).or_engine()?;
+    }
     tx.gone(id);
     Ok(())
 }

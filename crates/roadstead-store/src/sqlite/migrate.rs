@@ -41,6 +41,11 @@ pub(super) const REGISTRY: &[Step] = &[
         name: "refused",
         sql: include_str!("../../migrations/sqlite/0006_refused.sql"),
     },
+    Step {
+        number: 7,
+        name: "record",
+        sql: include_str!("../../migrations/sqlite/0007_record.sql"),
+    },
 ];
 
 /// Steps of a telemetry file.

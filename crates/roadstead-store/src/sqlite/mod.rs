@@ -33,6 +33,7 @@ mod presence;
 mod product;
 mod queue;
 mod read;
+mod record;
 mod shadow;
 mod tag;
 mod tally;

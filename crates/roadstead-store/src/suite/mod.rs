@@ -12,6 +12,7 @@ mod history;
 mod mqtt;
 mod outbox;
 mod product;
+mod record;
 mod shadow;
 mod trust;
 
@@ -106,6 +107,8 @@ cases! {
         sent_commands_are_recovered histories_are_bounded messages_wait_in_order;
     trust:
         trust_objects_are_unique_and_paged policies_are_bound_and_found;
+    record:
+        records_are_replaced_and_listed records_end_with_their_owner users_are_renamed;
 }
 
 /// Expands to one test per case; `$make` builds a [`Fixture`](crate::suite::Fixture) around an
@@ -138,6 +141,7 @@ macro_rules! store_suite {
             commands_queue_one_at_a_time commands_are_filtered_and_paged command_timers_fire_once
             sent_commands_are_recovered histories_are_bounded messages_wait_in_order
             trust_objects_are_unique_and_paged policies_are_bound_and_found
+            records_are_replaced_and_listed records_end_with_their_owner users_are_renamed
         }
     };
     (@cases $make:expr; $($case:ident)+) => {
