@@ -12,6 +12,7 @@
 //! - [`http`]: the HTTP/1.1 client codec of the device half.
 //! - [`softap`]: provisioning in a device's own access point by a QR code, and what a page there
 //!   needs.
+//! - [`ws`]: WebSocket frames and handshake key, both roles.
 #![no_std]
 
 extern crate alloc;
@@ -24,3 +25,4 @@ pub mod coap;
 pub mod http;
 pub mod mqtt;
 pub mod softap;
+pub mod ws;

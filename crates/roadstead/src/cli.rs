@@ -62,6 +62,9 @@ pub(crate) enum Command {
     /// Accounts of operators and phone users.
     #[command(subcommand)]
     User(cmd::user::User),
+    /// Programs that a vendor's cloud let in by id and secret.
+    #[command(subcommand)]
+    Application(cmd::application::Application),
     /// Ties between users and devices.
     #[command(subcommand)]
     Binding(cmd::binding::Binding),
@@ -110,6 +113,7 @@ impl Command {
             Self::Tag(command) => command.run(out),
             Self::Space(command) => command.run(out),
             Self::User(command) => command.run(out),
+            Self::Application(command) => command.run(out),
             Self::Binding(command) => command.run(out),
             Self::Command(command) => command.run(out),
             Self::Message(command) => command.run(out),

@@ -152,11 +152,13 @@ pub struct Enrolment {
     /// Another secret than the registered one keeps the device id; otherwise the device gets a
     /// new id and loses its owner, while its name and its tags stay.
     pub keeps_id: bool,
+    /// What a phone finds the fresh device by, if the device told.
+    pub call_sign: Option<Box<str>>,
 }
 
 impl core::fmt::Debug for Enrolment {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Self { node, info, keeps_id, secret: _ } = self;
+        let Self { node, info, keeps_id, call_sign: _, secret: _ } = self;
         let mut shown = f.debug_struct("Enrolment");
         shown.field("node", node).field("info", info).field("keeps_id", keeps_id);
         shown.finish_non_exhaustive()

@@ -8,15 +8,19 @@
 //!          downlink -> Message ;  later uplink Response{request}
 //! ```
 //!
+//! Phones and enterprises: `desk`.
+//!
 //! Life of a vendor HTTP call: [`Cloud::http`] recognises it, [`Call::claim`] says whom it is
 //! about, [`Call::decide`] checks it, the service performs, [`Call::respond`] answers.
 
+mod desk;
 mod http;
 mod session;
 
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::pin::Pin;
 use core::time::Duration;
 
 use roadstead_core::device::{Device, Fingerprint};
@@ -24,6 +28,10 @@ use roadstead_core::product::Product;
 use roadstead_core::trust::Subject;
 use roadstead_core::{Code, DeviceId, Map, Secret, SpaceId, Timestamp, Value};
 
+pub use desk::{
+    Application, Desk, Happening, Join, Live, News, Note, Person, Ports, QueueName, Thing, Tie,
+    Turn, Watch,
+};
 pub use http::{Call, Effect, Enrolment, HttpRequest, HttpResponse, Performed, Place};
 pub use session::{Grant, Heard, Message, Portion, Reply, Route, Session};
 
@@ -201,6 +209,33 @@ pub trait Cloud: Send + Sync {
     /// Recognises a vendor HTTP call by host, path and shape.
     fn http(&self, request: &HttpRequest<'_>) -> Option<Box<dyn Call>>;
 
+    /// Answers a call of a phone or an enterprise; `None` when it is none of this vendor's.
+    fn open<'a>(
+        &'a self,
+        request: HttpRequest<'a>,
+        desk: &'a dyn Desk,
+    ) -> Option<Answering<'a, HttpResponse>> {
+        let _ = (request, desk);
+        None
+    }
+
+    /// Opens a live connection of a phone at this path (WebSocket, texts).
+    fn live(&self, path: &str) -> Option<Box<dyn Live>> {
+        let _ = path;
+        None
+    }
+
+    /// Opens a connection of an enterprise that events are pushed to (lines of text).
+    fn push(&self) -> Option<Box<dyn Live>> {
+        None
+    }
+
+    /// Returns the name of the kind of news that queues are filtered by.
+    fn kind_of(&self, news: &News) -> &'static str {
+        let _ = news;
+        ""
+    }
+
     /// Returns the text of a fresh device secret as the vendor would show it, made of `random`.
     fn new_secret(&self, random: [u8; 32]) -> Secret;
 
@@ -211,6 +246,9 @@ pub trait Cloud: Send + Sync {
         None
     }
 }
+
+/// An answer that waits for the desk.
+pub type Answering<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What a phone opens local control of a device with; it does not print.
 #[derive(Clone, PartialEq, Eq)]

@@ -10,6 +10,7 @@
 //! | frames of all three | [`lan`] |
 //! | cloud: HTTP calls | `http` |
 //! | cloud: MQTT session | `server` |
+//! | cloud: phones and enterprises | `open` |
 //! | data points | `point` |
 //! | serial line of module and MCU | [`serial`] |
 //! | module | [`module`] |
@@ -35,6 +36,8 @@ pub mod serial;
 mod codes;
 #[cfg(feature = "server")]
 mod http;
+#[cfg(feature = "server")]
+mod open;
 mod point;
 #[cfg(feature = "server")]
 mod server;
@@ -60,6 +63,9 @@ const KEY_LEN: usize = 32;
 pub(crate) const DID_LEN: usize = 22;
 /// Hex digits of a MAC address.
 const MAC_LEN: usize = 12;
+/// The channel of whole P0 payloads.
+#[cfg(feature = "server")]
+const P0_CHANNEL: &str = "p0";
 /// Length of a passcode (seed §7.2).
 const PASSCODE_LEN: core::ops::RangeInclusive<usize> = 1..=32;
 

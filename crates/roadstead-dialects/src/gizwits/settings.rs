@@ -27,6 +27,7 @@ pub(super) struct Settings {
     #[serde(deserialize_with = "pause")]
     pub(super) packet_gap: Duration,
     pub(super) new_passcode: NewPasscode,
+    pub(super) second_user: SecondUser,
     pub(super) third_party: BTreeMap<Box<str>, ThirdParty>,
     pub(super) packages: Vec<Package>,
 }
@@ -39,6 +40,16 @@ pub(super) enum NewPasscode {
     NewDid,
     /// It is refused.
     Refuse,
+}
+
+/// What becomes of a phone that binds a device which has an owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum SecondUser {
+    /// It is refused with 9092; the owner shares.
+    Refuse,
+    /// It becomes a guest.
+    Guest,
 }
 
 /// The cloud of a third party.
@@ -103,6 +114,7 @@ impl Default for Settings {
             m2m_port: 0,
             packet_gap: Duration::from_millis(50),
             new_passcode: NewPasscode::NewDid,
+            second_user: SecondUser::Refuse,
             third_party: BTreeMap::new(),
             packages: Vec::new(),
         }

@@ -64,6 +64,8 @@ pub struct Listen {
     pub vendor_http: Address,
     /// Vendor HTTPS calls.
     pub vendor_https: Address,
+    /// Events pushed to enterprises over TLS, one JSON object a line; off unless set.
+    pub push: Address,
 }
 
 /// An address or nothing.
@@ -310,6 +312,7 @@ impl Default for Listen {
             http: loopback(8080),
             vendor_http: loopback(8088),
             vendor_https: loopback(8443),
+            push: Address(None),
         }
     }
 }

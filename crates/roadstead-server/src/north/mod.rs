@@ -7,6 +7,7 @@
 //!
 //! Source: Huawei §9 and §10; what v5 lacks follows its conventions in the same paths.
 
+mod application;
 mod async_command;
 mod attempt;
 mod auth;
@@ -100,6 +101,7 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Platform>> {
         .merge(attempt::routes())
         .merge(binding::routes())
         .merge(user::routes())
+        .merge(application::routes())
         .merge(space::routes())
         .merge(group::routes())
         .merge(tag::routes())

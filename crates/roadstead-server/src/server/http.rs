@@ -30,7 +30,7 @@ use super::{Fronts, StartError};
 use crate::listen::ServeHttp;
 
 /// Longest TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Longest wait for the head of a request, also on a connection that is kept open.
 const HEAD_WAIT: Duration = Duration::from_secs(60);
 /// Largest head of a request, bytes.
@@ -40,7 +40,7 @@ const CONNECTIONS_MAX: usize = 4_096;
 /// Longest wait for HTTP calls under way at a stop.
 const FINISH: Duration = Duration::from_secs(5);
 /// Pause after the system refused to accept (out of descriptors).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Bound HTTP listeners, not yet serving.
 #[derive(Default)]
@@ -123,7 +123,7 @@ pub(super) async fn finish(fronts: &mut Fronts) {
     }
 }
 
-fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+pub(super) fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let bind = || -> io::Result<(TcpListener, SocketAddr)> {
         let listener = StdListener::bind(address)?;
         listener.set_nonblocking(true)?;
@@ -176,7 +176,7 @@ impl Listener {
 }
 
 /// Waits for a free place, then for a connection.
-async fn accept(
+pub(super) async fn accept(
     socket: &TcpListener,
     places: &Arc<Semaphore>,
 ) -> io::Result<(OwnedSemaphorePermit, TcpStream, SocketAddr)> {
@@ -197,13 +197,13 @@ pub(super) fn share(router: Router) -> ServeHttp {
 }
 
 /// Waits until the sender is gone.
-async fn ended(stopped: &mut watch::Receiver<()>) {
+pub(super) async fn ended(stopped: &mut watch::Receiver<()>) {
     while stopped.changed().await.is_ok() {}
 }
 
 /// Answers the calls of one connection.
 async fn converse(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: SocketAddr,
     router: Router,
     mut stopped: watch::Receiver<()>,
@@ -217,7 +217,8 @@ async fn converse(
         .header_read_timeout(HEAD_WAIT)
         .max_buf_size(HEAD_BYTES_MAX)
         .title_case_headers(true)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     let mut connection = pin!(connection);
     let served = tokio::select! {
         served = connection.as_mut() => served,
@@ -231,7 +232,7 @@ async fn converse(
     }
 }
 
-async fn shake(context: &SslContext, socket: TcpStream) -> Option<SslStream<TcpStream>> {
+pub(super) async fn shake(context: &SslContext, socket: TcpStream) -> Option<SslStream<TcpStream>> {
     let mut ssl = Ssl::new(context).ok()?;
     // Firmware that is asked for a certificate and has none gives up (mbed TLS of the C SDK 3.1.5
     // ends with 0x3e80); vendor calls prove themselves by signature.

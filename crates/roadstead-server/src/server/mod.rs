@@ -7,6 +7,7 @@
 
 mod first_start;
 mod http;
+mod push;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -18,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use roadstead_core::port::{Store, StoreError};
 use roadstead_core::{Code, Secret};
 use roadstead_dialects::Problem;
+use roadstead_dialects::cloud::Ports;
 use roadstead_store::sqlite::OpenError;
 use roadstead_store::{Memory, Sqlite};
 use tokio::runtime::Handle;
@@ -35,6 +37,7 @@ use crate::service::{
 use crate::tls::{DeviceCa, TlsError};
 use crate::{north, vendor};
 use http::{Front, Https};
+use push::PushFront;
 
 /// What a start needs beside the settings.
 #[derive(Default)]
@@ -107,6 +110,7 @@ pub struct Server {
     platform: Arc<Platform>,
     access: Access,
     front: Front,
+    push: Option<PushFront>,
     http: Option<Handle>,
     tasks: Tasks,
     keeper: Keeper,
@@ -158,8 +162,8 @@ impl Server {
             metrics: Box::new(move || counts.render()),
         };
         let north = north::router(platform.clone(), probes);
-        let mqtt_port = access.addresses().mqtt.map(|address| address.port());
-        let vendor = vendor::router(platform.clone(), mqtt_port);
+        let ports = vendor::KnownPorts::default();
+        let vendor = vendor::router(platform.clone(), ports.clone());
         access.share(http::share(vendor.clone()));
         let mut front = Front::default();
         front.plain("http", config.listen.http.0, north)?;
@@ -167,8 +171,20 @@ impl Server {
         let tls = access.contexts().context(false).clone();
         front.tls("vendor_https", config.listen.vendor_https.0, vendor, Https::new(tls))?;
 
+        let tls = access.contexts().context(false).clone();
+        let push = PushFront::bind(config.listen.push.0, tls, &platform, &ports)?;
+
         let mut addresses = front.addresses();
+        addresses.extend(push.as_ref().map(|push| ("push".to_owned(), push.address.to_string())));
         let mqtt = access.addresses();
+        let port = |address: Option<SocketAddr>| address.map(|address| address.port());
+        let front_port = |name: &str| port(addresses.get(name).and_then(|at| at.parse().ok()));
+        ports.set(Ports {
+            mqtt: port(mqtt.mqtt),
+            mqtts: port(mqtt.mqtts),
+            http: front_port("vendor_http"),
+            https: front_port("vendor_https"),
+        });
         for (name, address) in [
             ("mqtt", mqtt.mqtt),
             ("mqtts", mqtt.mqtts),
@@ -181,7 +197,7 @@ impl Server {
         }
         let tasks = platform.start().await;
         let http = options.http;
-        Ok(Self { addresses, platform, access, front, http, tasks, keeper, serving })
+        Ok(Self { addresses, platform, access, front, push, http, tasks, keeper, serving })
     }
 
     /// Returns the bound addresses, by the last word of their setting.
@@ -197,7 +213,11 @@ impl Server {
     /// Serves until `shutdown` completes, then stops in order: every session's end is durable.
     pub async fn run_until(self, shutdown: impl Future<Output = ()> + Send) {
         let (stop, stopped) = watch::channel(());
-        let mut fronts = self.front.serve(stopped, &self.http.unwrap_or_else(Handle::current));
+        let http = self.http.unwrap_or_else(Handle::current);
+        let mut fronts = self.front.serve(stopped.clone(), &http);
+        if let Some(push) = self.push {
+            fronts.spawn_on(push.serve(stopped), &http);
+        }
         self.serving.store(true, Ordering::Relaxed);
         self.access.serve(shutdown).await;
         self.serving.store(false, Ordering::Relaxed);

@@ -11,7 +11,7 @@ use roadstead_core::port::{BindQuery, BindReport, StoreError, TokenView};
 use roadstead_core::trace::{Entry, Hop};
 use roadstead_core::user::Role;
 use roadstead_core::{AttemptId, BindingId, DeviceId, Secret, SpaceId, Timestamp, UserId};
-use roadstead_dialects::cloud::{Account, LocalKey};
+use roadstead_dialects::cloud::{Account, Happening, LocalKey};
 use serde::Serialize;
 
 use super::attempt::cloud_mark;
@@ -215,6 +215,7 @@ impl Platform {
         self.note(&binding.device, Entry::new(now, hop, "bind", "ok", binding.user.as_str()));
         if newly_bound {
             self.forget_unbound(&binding.device).await;
+            self.spread_of(&binding.device, Happening::Bound(binding.user.clone())).await;
         }
         if let Some(attempt) = &token.attempt
             && token.state == TokenState::Bound
@@ -340,6 +341,7 @@ impl Platform {
             let user = binding.user.as_str();
             self.note(device, Entry::new(now, Hop::Cloud, "bind", "ok", user));
             self.forget_unbound(device).await;
+            self.spread_of(device, Happening::Bound(binding.user.clone())).await;
         }
         if let Some(attempt) = &token.attempt {
             if bound {
@@ -472,6 +474,7 @@ impl Platform {
             BindingRole::Guest => {
                 self.store.unshare(id).await?;
                 self.note_binding(&binding.device, Hop::Phone, "unshare", &binding.user);
+                self.spread_of(&binding.device, Happening::Unbound(binding.user.clone())).await;
                 Ok(vec![binding])
             }
         }
@@ -502,6 +505,7 @@ impl Platform {
         self.observer.count("unbind", code);
         self.note(device, Entry::new(self.clock.now(), hop, "unbind", code, ""));
         let ended = ended?;
+        self.tell_ended(device, &ended).await;
         self.deliver_waiting(device);
         Ok(ended)
     }
@@ -518,7 +522,8 @@ impl Platform {
         self.observer.count("unbind", code);
         self.note(device, Entry::new(self.clock.now(), Hop::Up, "unbind", code, source));
         match ended {
-            Ok(Ok(_)) => {
+            Ok(Ok(ended)) => {
+                self.tell_ended(device, &ended).await;
                 self.forget_unbound(device).await;
                 Answer::Done
             }
@@ -526,6 +531,12 @@ impl Platform {
                 Answer::Refused { code: error.code(), detail: error.to_string().into() }
             }
             Err(error) => Answer::Refused { code: error.code(), detail: "try again".into() },
+        }
+    }
+
+    async fn tell_ended(&self, device: &DeviceId, ended: &[Binding]) {
+        for binding in ended {
+            self.spread_of(device, Happening::Unbound(binding.user.clone())).await;
         }
     }
 
@@ -555,6 +566,7 @@ impl Platform {
         let guest = self.user(&caller.space, with).await?;
         let binding = self.store.share(device, &guest.id, self.clock.now()).await??;
         self.note_binding(device, Hop::Phone, "share", &guest.id);
+        self.spread_of(device, Happening::Bound(guest.id)).await;
         Ok(binding)
     }
 
@@ -573,6 +585,7 @@ impl Platform {
         let owner = self.user(&caller.space, to).await?;
         let binding = self.store.transfer(device, &owner.id, self.clock.now()).await??;
         self.note_binding(device, Hop::Phone, "transfer", &owner.id);
+        self.spread_of(device, Happening::Bound(owner.id)).await;
         Ok(binding)
     }
 
@@ -626,6 +639,43 @@ impl Platform {
         let report = BindReport { digest, device: device.clone(), now, own_life: None };
         let view = self.store.report_token(report).await??;
         self.told_bound(view, hop, now).await
+    }
+
+    /// Makes a phone's user who has proved to hold a device its owner: the proof stands for the
+    /// device's own report of a token, so the same rules decide, and the same attempt records it.
+    /// Who is bound already stays so.
+    pub(super) async fn claim(&self, caller: &Caller, device: &DeviceId) -> Result<Binding, Error> {
+        self.device_in(&caller.space, device).await?;
+        let bindings = self.store.bindings_of_device(device).await?;
+        if let Some(own) = bindings.into_iter().find(|binding| binding.user == caller.user) {
+            return Ok(own);
+        }
+        let made = self.create_bind_token(caller, true).await?;
+        let (digest, now) = (digest(made.token.expose()), self.clock.now());
+        let report = BindReport { digest, device: device.clone(), now, own_life: None };
+        match self.store.report_token(report).await? {
+            Ok(view) => self.told_bound(view, Hop::Phone, now).await,
+            Err(error) => {
+                let known = self.store.token(&digest).await?.map(|view| view.token);
+                self.told_refused(caller, known, Some(device.clone()), error, now).await;
+                let ending = Some((failure(error), now));
+                self.store.extend_attempt(&made.attempt, None, None, Vec::new(), ending).await?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Makes a phone's user a guest of a device; the owner wants it.
+    pub(super) async fn admit_guest(
+        &self,
+        caller: &Caller,
+        device: &DeviceId,
+    ) -> Result<Binding, Error> {
+        self.device_in(&caller.space, device).await?;
+        let binding = self.store.share(device, &caller.user, self.clock.now()).await??;
+        self.note_binding(device, Hop::Phone, "share", &caller.user);
+        self.spread_of(device, Happening::Bound(caller.user.clone())).await;
+        Ok(binding)
     }
 
     /// Lists all bindings of a space by id, for operators.

@@ -9,6 +9,7 @@
 //! Source: GizWits §3.1, §7.8.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use roadstead_core::device::Device;
 use roadstead_core::exchange::Answer;
@@ -21,6 +22,10 @@ use roadstead_dialects::cloud::{Account, Cloud, Enrolment, Performed};
 use super::Platform;
 use super::device::dialect_of;
 
+/// How long a phone finds a fresh device by its call sign.
+pub(super) const CALL_SIGN_LIFE: Duration = Duration::from_secs(900);
+/// Devices that may have one call sign: it is made of network and product.
+const CALLED_MAX: usize = 16;
 /// How often a registration is tried again when another one of the same node was faster.
 const TRIES: usize = 3;
 
@@ -52,10 +57,24 @@ impl Platform {
                     tracing::warn!(%error, product = %product.id, "registering a device");
                     return Err(error.code());
                 }
-                Ok(device) => return Ok(Performed::Registered { device, certificate: None }),
+                Ok(device) => {
+                    self.remember_call_sign(enrolment.call_sign, &device.id);
+                    return Ok(Performed::Registered { device, certificate: None });
+                }
             }
         }
         Err("internal.overload")
+    }
+
+    fn remember_call_sign(&self, sign: Option<Box<str>>, device: &DeviceId) {
+        let Some(sign) = sign else { return };
+        let now = self.clock.now();
+        let mut signs = self.call_signs.lock();
+        let mut called = signs.remove(&sign, now).unwrap_or_default();
+        called.retain(|known| known != device);
+        called.truncate(CALLED_MAX - 1);
+        called.insert(0, device.clone());
+        signs.set(sign, called, now);
     }
 
     async fn enrol_again(
@@ -97,7 +116,7 @@ impl Platform {
         before: Option<&Arc<Device>>,
         enrolment: &Enrolment,
     ) -> Result<Arc<Device>, StoreError> {
-        let Enrolment { node, secret, info, keeps_id: _ } = enrolment;
+        let Enrolment { node, secret, info, keeps_id: _, call_sign: _ } = enrolment;
         let fresh = cloud.new_device_id(self.random.bytes());
         let mut device = self.candidate(cloud, product, None, node, self.clock.now());
         device.id = fresh.unwrap_or(device.id);

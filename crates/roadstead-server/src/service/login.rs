@@ -16,7 +16,7 @@ use roadstead_core::port::{PresenceChange, StoreError};
 use roadstead_core::session::{Ending, Epoch, Presence};
 use roadstead_core::trace::{Entries, Entry, Hop};
 use roadstead_core::{Code, Timestamp};
-use roadstead_dialects::cloud::{Account, Claim, Cloud, Hello, Refusal};
+use roadstead_dialects::cloud::{Account, Claim, Cloud, Happening, Hello, Refusal};
 
 use super::authority::without_strangers;
 use super::child::BRIDGE;
@@ -213,6 +213,7 @@ impl Platform {
             return Ok(self.open_provisioning(cloud, account, hello, epoch, (peer, now)));
         }
         let device = &account.device.id;
+        let again = self.directory.find(device).is_some();
         let address = peer.address.to_string();
         let presence = Presence {
             online: true,
@@ -236,6 +237,7 @@ impl Platform {
             return Err((Refusal::new(error.code(), "noting the log-in"), CONNACK_UNAVAILABLE));
         }
         self.mark_connected(device, now).await;
+        self.spread(&account, || Happening::Online { again });
         self.observer.count("login", "ok");
         let random = u64::from_le_bytes(self.random.bytes());
         let session = cloud.session_of(hello, &account, random);
@@ -414,10 +416,13 @@ impl Platform {
         match self.store.presence(device).await {
             // A newer session has taken over: its presence stands.
             Ok(presence) if presence.epoch > epoch => {}
-            Ok(presence) => changes.push(PresenceChange {
-                device: device.clone(),
-                presence: ended(presence, epoch, ending, now),
-            }),
+            Ok(presence) => {
+                self.spread(account, || Happening::Offline);
+                changes.push(PresenceChange {
+                    device: device.clone(),
+                    presence: ended(presence, epoch, ending, now),
+                });
+            }
             Err(error) => tracing::warn!(%error, %device, "reading the presence of a device"),
         }
         let subs = self.leave_gateway(device, epoch, now).await;

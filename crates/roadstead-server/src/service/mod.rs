@@ -6,6 +6,7 @@
 //! (`Recent`) is bounded by a limit with a name and may be forgotten without harm.
 
 mod admission;
+mod application;
 mod attempt;
 mod authority;
 mod binding;
@@ -14,13 +15,16 @@ mod child;
 mod command;
 mod connection;
 mod credential;
+mod desk;
 mod device;
 mod enrollee;
 mod enrolment;
 mod error;
+mod feed;
 mod gateway;
 mod group;
 mod import;
+mod live;
 mod login;
 mod model;
 pub mod model_file;
@@ -30,6 +34,7 @@ mod own_token;
 mod password;
 mod policy;
 mod product;
+mod push;
 mod random;
 mod recent;
 mod recorder;
@@ -61,6 +66,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::directory::Directory;
 
+pub use application::{ApplicationView, NewApplication};
 pub use attempt::PhoneMark;
 pub use authority::AuthorityPatch;
 pub use binding::{NewToken, TokenProgress, TokenStatus};
@@ -74,6 +80,7 @@ pub(crate) use group::check_tag;
 pub use import::{
     Counts, Fleet, FleetCheck, FleetDevice, FleetProduct, FleetReport, RowError, Works,
 };
+pub(crate) use live::{LiveConnection, Said};
 pub use outbox::{Broadcast, Fanout, NewBroadcast, NewCommand, NewMessage};
 pub use policy::FailedTarget;
 pub use product::{NewProduct, ProductPatch, import_model};
@@ -101,6 +108,8 @@ pub type Clouds = BTreeMap<&'static str, Arc<dyn Cloud>>;
 
 /// Replay keys of dynamic registrations that are remembered.
 const REPLAYS_MAX: usize = 100_000;
+/// Call signs of fresh devices that are remembered.
+const CALL_SIGNS_MAX: usize = 10_000;
 /// Devices whose refusals are counted.
 const REFUSED_MAX: usize = 100_000;
 
@@ -156,6 +165,9 @@ pub struct Platform {
     own_tokens: Mutex<Recent<DeviceId, u32>>,
     /// New devices that others see, by who sees them.
     enrollees: Mutex<Recent<DeviceId, Vec<Enrollee>>>,
+    /// Fresh devices by what phones find them by.
+    call_signs: Mutex<Recent<Box<str>, Vec<DeviceId>>>,
+    feed: feed::Feed,
     gateways: Gateways,
     outbox: Outbox,
     passwords: Passwords,
@@ -187,6 +199,8 @@ impl Platform {
             connects: Mutex::new(Recent::new(REFUSED_MAX, login::CONNECTS_KEPT)),
             own_tokens: Mutex::new(Recent::new(REFUSED_MAX, binding::OWN_TOKENS_KEPT)),
             enrollees: Mutex::new(Recent::new(enrollee::REGISTRARS_MAX, 2 * enrollee::SEEN_LIFE)),
+            call_signs: Mutex::new(Recent::new(CALL_SIGNS_MAX, enrolment::CALL_SIGN_LIFE)),
+            feed: feed::Feed::default(),
             gateways: Gateways::default(),
             outbox: Outbox::default(),
             passwords: Passwords::new(password::Cost::INTERACTIVE),

@@ -10,7 +10,7 @@ use roadstead_core::session::Epoch;
 use roadstead_core::shadow::{Change, Values};
 use roadstead_core::trace::{Entries, Entry, Hop};
 use roadstead_core::{Code, Map, Timestamp, Value};
-use roadstead_dialects::cloud::Account;
+use roadstead_dialects::cloud::{Account, Happening};
 
 use super::Platform;
 use super::device::{RESERVED, setting};
@@ -79,7 +79,9 @@ impl Platform {
             }
             Uplink::Message { channel, payload } => {
                 let text = format!("{source}, {channel}, {} B", payload.len());
-                self.kept(account, vec![self.entry(what, "ok", &text)]).await
+                let answer = self.kept(account, vec![self.entry(what, "ok", &text)]).await;
+                self.spread(account, || Happening::Message { channel, payload });
+                answer
             }
             Uplink::Logs(records) => self.keep_logs(account, records).await,
             Uplink::SubDevices(said) => self.sub_devices(account, epoch, source, said).await,
@@ -116,12 +118,18 @@ impl Platform {
             }
         };
         let nothing = services.is_empty();
+        // Copied only while somebody listens.
+        let heard = (!self.feed.is_idle()).then(|| services.clone());
         let changes =
             services.into_iter().map(|(service, values)| Change::Report { service, values });
         let device = &account.device.id;
         let kept = self.store.change_shadow(device, changes.collect(), Some(entry)).await;
         if let Err(error) = kept {
             return self.unkept(account, &error);
+        }
+        if let Some(heard) = heard.filter(|_| !nothing) {
+            let values = |(service, values): (Box<str>, Values)| (service, values.properties);
+            self.spread(account, || Happening::Report(heard.into_iter().map(values).collect()));
         }
         if !nothing && let Some(attempt) = self.onboarding.take_first_report(device, now) {
             self.mark_first_report(&attempt, now).await;
@@ -230,7 +238,11 @@ impl Platform {
     async fn keep_events(&self, account: &Account, events: Vec<Occurrence>) -> Answer {
         let entry = |event: &Occurrence| self.entry("event", "ok", &show_event(event));
         let entries = events.iter().map(entry).collect();
-        self.kept(account, entries).await
+        let answer = self.kept(account, entries).await;
+        for event in events {
+            self.spread(account, || Happening::Event(event));
+        }
+        answer
     }
 
     /// A response that no request waits for (any longer).

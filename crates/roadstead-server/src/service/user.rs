@@ -152,6 +152,17 @@ impl Platform {
         password: &Secret,
         life: Duration,
     ) -> Result<SignedIn, Error> {
+        let caller = self.check_sign_in(name, password).await?;
+        let (token, expires_at) = self.grant_token(&caller.user, life).await?;
+        Ok(SignedIn { token, expires_at, caller })
+    }
+
+    /// Checks name and password; see [`Platform::sign_in`].
+    pub(super) async fn check_sign_in(
+        &self,
+        name: &str,
+        password: &Secret,
+    ) -> Result<Caller, Error> {
         if name.len() > USER_NAME_BYTES_MAX || password.expose().len() > *PASSWORD_BYTES.end() {
             return Err(Error::Password("user name or password is wrong"));
         }
@@ -170,8 +181,7 @@ impl Platform {
         };
         self.observer.count("sign_in", "ok");
         let caller = Caller::of(&user);
-        let (token, expires_at) = self.grant_token(&caller.user, life).await?;
-        Ok(SignedIn { token, expires_at, caller })
+        Ok(caller)
     }
 
     fn count_failure(&self, name: &str, now: Timestamp) {
@@ -425,7 +435,7 @@ impl Platform {
     }
 }
 
-fn check_name(name: &str) -> Result<(), Error> {
+pub(super) fn check_name(name: &str) -> Result<(), Error> {
     let fits = (1..=USER_NAME_BYTES_MAX).contains(&name.len());
     if fits && !name.chars().any(char::is_control) && name.trim() == name {
         return Ok(());
@@ -435,7 +445,7 @@ fn check_name(name: &str) -> Result<(), Error> {
     )))
 }
 
-fn check_password(password: &Secret) -> Result<(), Error> {
+pub(super) fn check_password(password: &Secret) -> Result<(), Error> {
     match PASSWORD_BYTES.contains(&password.expose().len()) {
         true => Ok(()),
         false => Err(Error::Password("a password has 8 to 256 bytes")),

@@ -4,18 +4,26 @@
 //! (the listeners). Responses are whole, with `Content-Length`, never chunked or compressed:
 //! firmware reads one segment into a small buffer (Tencent §4.1).
 
+mod live;
+
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
-use http::{HeaderValue, StatusCode, header};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
 use roadstead_dialects::ALL;
-use roadstead_dialects::cloud::{HttpRequest, HttpResponse};
+use roadstead_dialects::cloud::{HttpRequest, HttpResponse, Ports};
+use roadstead_wire::ws;
 
 use crate::service::Platform;
+
+pub(crate) use live::{Framing, serve};
 
 /// Largest request body, bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -23,15 +31,43 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Returns the router of the vendor listeners. The peer's address in the trace comes from the
 /// extension [`ConnectInfo`], where the listener sets it.
 ///
-/// `mqtt_port` is the plain MQTT listener, for devices that ask where to log in.
-pub fn router(platform: Arc<Platform>, mqtt_port: Option<u16>) -> Router {
-    Router::new().fallback(answer).with_state((platform, mqtt_port))
+/// `ports` are for devices and phones that ask where to log in.
+pub fn router(platform: Arc<Platform>, ports: KnownPorts) -> Router {
+    Router::new().fallback(answer).with_state((platform, ports))
 }
 
-type Shared = (Arc<Platform>, Option<u16>);
+type Shared = (Arc<Platform>, KnownPorts);
 
-async fn answer(State((platform, mqtt_port)): State<Shared>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
+/// Where the server listens, known when every address is bound; before that it is nowhere.
+#[derive(Clone, Default)]
+pub struct KnownPorts(Arc<OnceLock<Ports>>);
+
+impl KnownPorts {
+    /// Says where; only the first time counts.
+    pub fn set(&self, ports: Ports) {
+        let _ = self.0.set(ports);
+    }
+
+    /// Returns where.
+    pub(crate) fn get(&self) -> Ports {
+        self.0.get().copied().unwrap_or_default()
+    }
+}
+
+impl From<Ports> for KnownPorts {
+    fn from(ports: Ports) -> Self {
+        let known = Self::default();
+        known.set(ports);
+        known
+    }
+}
+
+async fn answer(State((platform, ports)): State<Shared>, request: Request) -> Response {
+    let ports = ports.get();
+    let (mut parts, body) = request.into_parts();
+    if let Some(response) = upgrade(&platform, &mut parts, ports) {
+        return response;
+    }
     let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
         let text = format!("a body has at most {BODY_BYTES_MAX} bytes");
         return write(error(413, "api.too_large", &text));
@@ -53,9 +89,12 @@ async fn answer(State((platform, mqtt_port)): State<Shared>, request: Request) -
         query: parts.uri.query().unwrap_or(""),
         headers: &headers,
         body: &body,
-        mqtt_port,
+        mqtt_port: ports.mqtt,
     };
-    let response = platform.vendor_call(&request, peer).await;
+    let response = match platform.open_call(request, ports).await {
+        Some(response) => Some(response),
+        None => platform.vendor_call(&request, peer).await,
+    };
     write(response.unwrap_or_else(|| {
         let dialects: Vec<_> = ALL.iter().map(|dialect| dialect.id()).collect();
         let text = format!(
@@ -66,6 +105,40 @@ async fn answer(State((platform, mqtt_port)): State<Shared>, request: Request) -
         );
         error(404, "http.not_found", &text)
     }))
+}
+
+/// Answers a WebSocket handshake (RFC 6455 §4.2) and opens the connection; `None` for any other
+/// request, and for a path that no dialect opens.
+fn upgrade(platform: &Arc<Platform>, parts: &mut Parts, ports: Ports) -> Option<Response> {
+    let names = |name: HeaderName, token: &str| {
+        let values = parts.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(token))
+    };
+    let is_asked = parts.method == Method::GET
+        && names(header::CONNECTION, "upgrade")
+        && names(header::UPGRADE, "websocket")
+        && names(header::SEC_WEBSOCKET_VERSION, "13");
+    if !is_asked {
+        return None;
+    }
+    let key = parts.headers.get(header::SEC_WEBSOCKET_KEY)?.to_str().ok()?;
+    let accept = HeaderValue::try_from(ws::accept(key)?).ok()?;
+    let upgrading = parts.extensions.remove::<OnUpgrade>()?;
+    let Some(live) = platform.live(parts.uri.path(), ports)? else {
+        return Some(write(error(503, "internal.overload", "too many live connections")));
+    };
+    tokio::spawn(async move {
+        if let Ok(upgraded) = upgrading.await {
+            serve(live, Framing::socket(), TokioIo::new(upgraded)).await;
+        }
+    });
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    Some(response)
 }
 
 /// Returns a host without its port; IPv6 literals keep their brackets.

@@ -2,6 +2,7 @@
 
 pub(crate) mod airlink;
 pub(crate) mod app;
+pub(crate) mod application;
 pub(crate) mod attempt;
 pub(crate) mod binding;
 pub(crate) mod cert;

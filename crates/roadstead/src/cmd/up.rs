@@ -74,9 +74,10 @@ fn bind(listen: &mut Listen, host: IpAddr) {
     }
 }
 
-fn listeners(listen: &mut Listen) -> [&mut Address; 7] {
-    let Listen { mqtt, mqtts, mqtts_legacy, shared, http, vendor_http, vendor_https } = listen;
-    [mqtt, mqtts, mqtts_legacy, shared, http, vendor_http, vendor_https]
+fn listeners(listen: &mut Listen) -> [&mut Address; 8] {
+    let Listen { mqtt, mqtts, mqtts_legacy, shared, http, vendor_http, vendor_https, push } =
+        listen;
+    [mqtt, mqtts, mqtts_legacy, shared, http, vendor_http, vendor_https, push]
 }
 
 async fn serve(
@@ -178,6 +179,7 @@ fn banner(out: &Out, folder: &Path, addresses: &BTreeMap<String, String>) -> Str
         ("Shared", "shared"),
         ("vendor HTTP", "vendor_http"),
         ("vendor HTTPS", "vendor_https"),
+        ("pushed events", "push"),
     ] {
         if let Some(address) = addresses.get(name) {
             line(title, address);

@@ -9,11 +9,11 @@ const BYTES_MAX: usize = 4096;
 
 /// A form; of several fields of one name the first counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Form(Vec<(String, String)>);
+pub(in crate::gizwits) struct Form(Vec<(String, String)>);
 
 impl Form {
     /// Reads a form. What is not text, or too long, is a form without fields.
-    pub(super) fn parse(bytes: &[u8]) -> Self {
+    pub(in crate::gizwits) fn parse(bytes: &[u8]) -> Self {
         let text = match core::str::from_utf8(bytes) {
             Ok(text) if text.len() <= BYTES_MAX => text.trim_matches(['\r', '\n', '\0', ' ']),
             Ok(_) | Err(_) => return Self::default(),
@@ -26,7 +26,7 @@ impl Form {
     }
 
     /// Returns a field; empty ones are none.
-    pub(super) fn get(&self, key: &str) -> Option<&str> {
+    pub(in crate::gizwits) fn get(&self, key: &str) -> Option<&str> {
         let found = self.0.iter().find(|(name, _)| name == key);
         found.map(|(_, value)| &**value).filter(|value| !value.is_empty())
     }

@@ -27,6 +27,8 @@ mod register;
 mod reply;
 mod schema;
 
+pub(super) use form::Form;
+
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 

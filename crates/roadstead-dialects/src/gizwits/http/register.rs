@@ -17,6 +17,9 @@ use crate::cloud::{Call, Claim, Effect, Enrolment, HttpRequest, HttpResponse, Pe
 use crate::gizwits::settings::{NewPasscode, Settings};
 use crate::gizwits::{KEY_LEN, MAC_LEN, is_hex, is_passcode};
 
+/// Digits of a code that a phone finds a fresh module by.
+const RANDOM_CODE_LEN: usize = 32;
+
 /// One registration.
 struct Register {
     settings: Arc<Settings>,
@@ -31,6 +34,9 @@ struct Request {
     mac: Box<str>,
     passcode: Secret,
     is_gateway: bool,
+    /// The code that a phone computes of network and product (GizWits §1.7; how the module
+    /// sends it is UNVERIFIED, this field is the platform's own).
+    call_sign: Option<Box<str>>,
 }
 
 impl Request {
@@ -45,7 +51,9 @@ impl Request {
                     .and_then(|digit| digit.to_digit(16))
                     .is_some_and(|n| n & 1 == 1)
             });
-        Some(Self { mac: mac.into(), passcode: passcode.into(), is_gateway })
+        let call_sign = form.get("random_code").filter(|code| is_hex(code, RANDOM_CODE_LEN));
+        let call_sign = call_sign.map(|code| code.to_ascii_lowercase().into());
+        Some(Self { mac: mac.into(), passcode: passcode.into(), is_gateway, call_sign })
     }
 }
 
@@ -126,6 +134,7 @@ impl Call for Register {
             node: device.map_or_else(|| request.mac.clone(), |device| device.node.clone()),
             secret: request.passcode.clone(),
             info,
+            call_sign: request.call_sign.clone(),
             keeps_id: is_sealed && device.is_some_and(|device| is_encrypted(device)),
         }))
     }

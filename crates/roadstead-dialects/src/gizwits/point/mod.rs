@@ -25,6 +25,8 @@ pub(super) use adapt::adapt;
 pub(super) use document::{export, import, recognizes};
 pub(super) use layout::{Kind, Layout};
 pub(super) use pack::{Action, Decoded, P0, PackError};
+#[cfg(feature = "server")]
+pub(super) use value::{binary_of, binary_value, bool_of, enum_of, enum_value, number_of};
 
 /// Key of the attribute number in what only the vendor's document says.
 const ID: &str = "id";

@@ -67,12 +67,12 @@ pub(super) fn number_value(y: f64, is_whole: bool) -> Value {
 }
 
 /// Reads a canonical number; the vendor's clients write some as text.
-pub(super) fn number_of(value: &Value) -> Option<f64> {
+pub(in crate::gizwits) fn number_of(value: &Value) -> Option<f64> {
     value.as_f64().or_else(|| value.as_str()?.trim().parse().ok()).filter(|n| n.is_finite())
 }
 
 /// Reads a truth; 0 and 1 are accepted (GizWits §4.6).
-pub(super) fn bool_of(value: &Value) -> Option<bool> {
+pub(in crate::gizwits) fn bool_of(value: &Value) -> Option<bool> {
     match value.as_u64() {
         Some(n @ (0 | 1)) => Some(n == 1),
         Some(_) => None,
@@ -81,7 +81,7 @@ pub(super) fn bool_of(value: &Value) -> Option<bool> {
 }
 
 /// Reads an item of an enum: its name, or its number (GizWits §4.6).
-pub(super) fn enum_of(ty: &DataType, value: &Value) -> Option<u32> {
+pub(in crate::gizwits) fn enum_of(ty: &DataType, value: &Value) -> Option<u32> {
     let DataType::Enum { items } = ty else { return None };
     let at = match value.as_str() {
         Some(name) => items.iter().position(|item| *item.name == *name)?,
@@ -91,14 +91,14 @@ pub(super) fn enum_of(ty: &DataType, value: &Value) -> Option<u32> {
 }
 
 /// Returns the name of an item.
-pub(super) fn enum_value(ty: &DataType, at: u32) -> Option<Value> {
+pub(in crate::gizwits) fn enum_value(ty: &DataType, at: u32) -> Option<Value> {
     let DataType::Enum { items } = ty else { return None };
     items.get(usize::try_from(at).ok()?).map(|item| Value::from(&*item.name))
 }
 
 /// Reads bytes: hex digits, or a list of numbers. What is missing at the end is zero
 /// (GizWits §4.6).
-pub(super) fn binary_of(value: &Value, len: usize) -> Option<Vec<u8>> {
+pub(in crate::gizwits) fn binary_of(value: &Value, len: usize) -> Option<Vec<u8>> {
     let mut bytes = match value.as_str() {
         Some(text) => hex::decode(text).ok()?,
         None => {
@@ -114,7 +114,7 @@ pub(super) fn binary_of(value: &Value, len: usize) -> Option<Vec<u8>> {
 }
 
 /// Writes bytes as hex digits.
-pub(super) fn binary_value(bytes: &[u8]) -> Value {
+pub(in crate::gizwits) fn binary_value(bytes: &[u8]) -> Value {
     let text: String = hex::encode(bytes);
     Value::from(text)
 }

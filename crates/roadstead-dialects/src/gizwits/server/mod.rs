@@ -19,8 +19,11 @@ use roadstead_core::device::Device;
 use roadstead_core::{Code, DeviceId, Map, Secret, Timestamp, Value};
 
 use super::settings::Settings;
-use super::{DID_LEN, codes, http, is_did};
-use crate::cloud::{Account, Call, Claim, Cloud, Hello, HttpRequest, Refusal, Session};
+use super::{DID_LEN, codes, http, is_did, open};
+use crate::cloud::{
+    Account, Answering, Call, Claim, Cloud, Desk, Hello, HttpRequest, HttpResponse, Live, News,
+    Refusal, Session,
+};
 
 /// Characters of a fresh passcode (seed §8.1).
 const PASSCODE_FRESH: usize = 10;
@@ -110,6 +113,26 @@ impl Cloud for GizwitsCloud {
 
     fn http(&self, request: &HttpRequest<'_>) -> Option<Box<dyn Call>> {
         http::recognize(request, &self.settings)
+    }
+
+    fn open<'a>(
+        &'a self,
+        request: HttpRequest<'a>,
+        desk: &'a dyn Desk,
+    ) -> Option<Answering<'a, HttpResponse>> {
+        open::answer(request, desk, &self.settings)
+    }
+
+    fn live(&self, path: &str) -> Option<Box<dyn Live>> {
+        open::live(path)
+    }
+
+    fn push(&self) -> Option<Box<dyn Live>> {
+        Some(open::push())
+    }
+
+    fn kind_of(&self, news: &News) -> &'static str {
+        open::kind_of(news)
     }
 
     fn new_secret(&self, random: [u8; 32]) -> Secret {

@@ -27,9 +27,9 @@ use roadstead_core::{Map, RequestId, Timestamp, Value};
 
 use super::message::{FromModule, clients};
 use crate::cloud::{Account, Grant, Heard, Message, Reply, Route, Session};
-use crate::gizwits::lan;
 use crate::gizwits::point::{Action, Decoded, Kind, Layout, P0, PackError};
 use crate::gizwits::topic::{Up, hears_controls, is_granted};
+use crate::gizwits::{P0_CHANNEL, lan};
 
 /// Largest packet a module takes: one read of 1024 bytes (GizWits §3.5).
 const PACKET_BYTES_MAX: usize = 1024;
@@ -37,8 +37,6 @@ const PACKET_BYTES_MAX: usize = 1024;
 const PUBLISH_BYTES: usize = 5;
 /// The channel of bytes that only the MCU understands.
 const RAW: &str = "raw";
-/// The channel of whole P0 payloads of a product without a model.
-const P0_CHANNEL: &str = "p0";
 /// The fact about a device that names its alerts and faults that are on.
 const SIGNALS: &str = "signals";
 /// The only answer there is: how many clients are on line.

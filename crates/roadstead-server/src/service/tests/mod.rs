@@ -12,6 +12,7 @@ mod import;
 mod login;
 mod outbox;
 mod own_token;
+mod phone;
 mod register;
 mod runlog;
 
@@ -156,6 +157,11 @@ impl World {
         let (product, node) = (PRODUCT.into(), node.into());
         let new = NewDevice { product, node, secret, ..NewDevice::default() };
         self.platform.create_device(self.space(), new).await.expect("device").id.clone()
+    }
+
+    /// Returns the lamp with its product.
+    pub(super) async fn account(&self) -> roadstead_dialects::cloud::Account {
+        self.platform.account_in(self.space(), &LAMP.into()).await.expect("the lamp")
     }
 
     pub(super) fn space(&self) -> &SpaceId {

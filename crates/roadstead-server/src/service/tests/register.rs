@@ -6,6 +6,7 @@ use axum::body::{Body, to_bytes};
 use http::Request;
 use roadstead_core::Value;
 use roadstead_core::product::{Auth, Registration};
+use roadstead_dialects::cloud::Ports;
 use tower_service::Service as _;
 
 use super::{NODE, NOW, PRODUCT, World};
@@ -23,7 +24,8 @@ impl World {
             .header("content-type", "application/x-www-form-urlencoded")
             .body(Body::from(body.to_owned()))
             .expect("request");
-        let response = vendor::router(self.platform.clone(), Some(1883)).call(request).await;
+        let ports = Ports { mqtt: Some(1883), ..Ports::default() };
+        let response = vendor::router(self.platform.clone(), ports.into()).call(request).await;
         let response = response.expect("infallible");
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body(), 4096).await.expect("body");

@@ -294,6 +294,7 @@ fn loopback(mqtts: SocketAddr) -> Listen {
         http: free,
         vendor_http: free,
         vendor_https: free,
+        push: Listener(None),
     }
 }
 
