@@ -162,12 +162,12 @@ fn page(family: &str, entries: &[&Entry], known: &Known) -> String {
         }
         let (en, zh) = view(entry.source);
         let _ = writeln!(page, "- Decided by · 依据: {en} · {zh}");
-        let _ = writeln!(page, "- Evidence: {}", entry.evidence);
+        let _ = writeln!(page, "- Evidence · 证据: {}", entry.evidence);
         if !entry.remark.is_empty() && entry.remark != "-" {
-            let _ = writeln!(page, "- Do not confuse: {}", entry.remark);
+            let _ = writeln!(page, "- Do not confuse · 勿混淆: {}", entry.remark);
         }
-        let _ = writeln!(page, "- Remedy: {}", entry.en);
-        let _ = writeln!(page, "- 处理：{}", entry.zh);
+        let _ = writeln!(page, "- Meaning and remedy: {}", entry.en);
+        let _ = writeln!(page, "- 含义与处理：{}", entry.zh);
         let alike = catalogue::alternatives(entry.code);
         if !alike.is_empty() {
             let names: Vec<String> = alike.iter().map(|code| format!("`{code}`")).collect();
