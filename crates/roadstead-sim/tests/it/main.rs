@@ -10,6 +10,7 @@
 //! | `huawei` | a device of a vendor without phones: every system topic, gateway and children, the traps |
 //! | `lan` | a device that speaks CoAP: phones, local control, clients from outside |
 //! | `gizwits` | a module on stock clients: registers, logs in, obeys; nothing it cannot read is sent |
+//! | `gizwits_open` | phone and enterprise of that vendor: open API, WebSocket, pushed events |
 //! | `clients` | the vendors' published packages drive the platform |
 //! | `alibaba` | one port for everything, regions, bind tokens of devices, the vendor's throttle |
 //! | `child` | the server as a separate process, for `crash` |
@@ -23,6 +24,7 @@ mod crash;
 mod downlink;
 mod faults;
 mod gizwits;
+mod gizwits_open;
 mod huawei;
 mod journey;
 mod lan;
