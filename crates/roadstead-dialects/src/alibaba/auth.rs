@@ -104,6 +104,34 @@ pub(crate) fn login_source(
     source(always.into_iter().chain(ext).chain(timestamp))
 }
 
+/// Returns over which other text, or by which other method, a refused password was made: the
+/// mistakes that firmware writers make. `None` when it is none of them: then the secret differs.
+pub(crate) fn login_mistake(
+    secret: &[u8],
+    password: &[u8],
+    method: Method,
+    id: (&str, &str),
+    (node, product): (&str, &str),
+    timestamp: Option<&str>,
+) -> Option<String> {
+    let (base, whole) = id;
+    let joined = format!("{product}.{node}");
+    let right = login_source(base, node, product, None, timestamp);
+    let others = [
+        login_source(base, node, product, None, None),
+        login_source(whole, node, product, None, timestamp),
+        login_source(&joined, node, product, None, timestamp),
+        login_source(base, product, node, None, timestamp),
+        format!("{base}{node}{product}{}", timestamp.unwrap_or_default()),
+    ];
+    if let Some(text) = others.iter().find(|text| method.verify(secret, text, password)) {
+        return Some(format!("the password is the HMAC of `{text}`, not of `{right}`"));
+    }
+    let methods = [Method::Md5, Method::Sha1, Method::Sha256];
+    let other = methods.into_iter().find(|other| other.verify(secret, &right, password))?;
+    Some(format!("the password is made by {other:?}, the client id says {method:?}"))
+}
+
 /// Returns the signed text of a dynamic registration.
 pub(crate) fn register_source(node: &str, product: &str, random: &str) -> String {
     source([("deviceName", node), ("productKey", product), ("random", random)])
@@ -159,6 +187,22 @@ mod tests {
         ] {
             assert_eq!(Method::parse(name), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn a_password_over_another_text_is_told() {
+        let (secret, ids) = (b"secret", ("12345", "12345|securemode=3,timestamp=9|"));
+        let told = |text: &str, method: Method| {
+            let made = method.sign(secret, text);
+            let names = ("lamp", "a1RsKq9ZxTb");
+            login_mistake(secret, made.as_bytes(), Method::Sha1, ids, names, Some("9"))
+        };
+        let right = login_source(ids.0, "lamp", "a1RsKq9ZxTb", None, Some("9"));
+        let bare = login_source(ids.0, "lamp", "a1RsKq9ZxTb", None, None);
+        let expected = format!("the password is the HMAC of `{bare}`, not of `{right}`");
+        assert_eq!(told(&bare, Method::Sha1), Some(expected));
+        assert!(told(&right, Method::Sha256).is_some_and(|text| text.contains("Sha256")));
+        assert_eq!(told("something else", Method::Sha1), None);
     }
 
     #[test]

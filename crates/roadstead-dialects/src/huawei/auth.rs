@@ -196,6 +196,28 @@ pub(crate) fn password_matches(sign: Sign, stamp: &str, secret: &[u8], claimed: 
     sign.mac(stamp.as_bytes(), secret).ct_eq(&claimed).into()
 }
 
+/// Returns what a refused password was made of instead: the mistakes that firmware writers make.
+/// `None` when it is none of them: then the secret or the time stamp differs.
+pub(crate) fn mistake(
+    stamp: &str,
+    secret: &[u8],
+    device: &str,
+    claimed: &[u8],
+) -> Option<&'static str> {
+    let claimed = hex::decode(claimed).ok()?;
+    let made = |key: &[u8], message: &[u8]| -> bool {
+        Sign::Sha256.mac(key, message).ct_eq(&claimed).into()
+    };
+    let raw = hex::decode(secret).unwrap_or_default();
+    let rows: [(bool, &'static str); 4] = [
+        (made(secret, stamp.as_bytes()), "key and message are exchanged"),
+        (made(device.as_bytes(), secret), "its key is the device id"),
+        (made(secret, device.as_bytes()), "it is the HMAC of the device id under the secret"),
+        (made(stamp.as_bytes(), &raw), "its message is the secret's bytes, not its text"),
+    ];
+    rows.into_iter().find_map(|(fits, text)| fits.then_some(text))
+}
+
 /// Returns the secret of a group's member: hex of the HMAC of the group's key under the device
 /// id. `None` when the group's secret is no base64.
 pub(crate) fn member_secret(device: &str, group: &Secret) -> Option<Secret> {
@@ -231,6 +253,30 @@ pub(crate) fn lag(stamp: &str, now: Timestamp) -> Option<Lag> {
     let stamped = midnight.as_millis() / HOUR_MS + hour;
     let hours = now.as_millis().div_euclid(HOUR_MS).abs_diff(stamped);
     Some(Lag { hours, is_overflow: hour > 23 })
+}
+
+#[cfg(test)]
+mod mistakes {
+    use super::*;
+
+    #[test]
+    fn a_password_made_of_something_else_is_told() {
+        let (stamp, secret, device) = ("2026112100", b"0123456789abcdef", "65_d1");
+        let cases: [(&[u8], &[u8], Option<&str>); 4] = [
+            (secret, stamp.as_bytes(), Some("key and message are exchanged")),
+            (device.as_bytes(), secret, Some("its key is the device id")),
+            (secret, device.as_bytes(), Some("it is the HMAC of the device id under the secret")),
+            (stamp.as_bytes(), b"another secret", None),
+        ];
+        for (key, message, told) in cases {
+            let made = hex::encode(Sign::Sha256.mac(key, message));
+            assert_eq!(mistake(stamp, secret, device, made.as_bytes()), told);
+        }
+        let raw = hex::decode(secret).expect("hex");
+        let made = hex::encode(Sign::Sha256.mac(stamp.as_bytes(), &raw));
+        assert!(mistake(stamp, secret, device, made.as_bytes()).is_some());
+        assert_eq!(mistake(stamp, secret, device, b"no hex"), None);
+    }
 }
 
 #[cfg(test)]

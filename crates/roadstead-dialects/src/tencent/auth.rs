@@ -135,11 +135,44 @@ pub(crate) fn password_matches(key: &Secret, user: &str, password: &[u8]) -> boo
     digest.verify(key.expose(), user.as_bytes(), &claimed)
 }
 
+/// Returns what a refused password was made of instead: the mistakes that firmware writers make.
+/// `None` when it is none of them: then the secret differs.
+pub(crate) fn mistake(
+    secret: &Secret,
+    key: &Secret,
+    user: &str,
+    client_id: &str,
+    password: &[u8],
+) -> Option<String> {
+    if password_matches(secret, user, password) {
+        return Some("its key is the secret's base64 text, not the bytes behind it".into());
+    }
+    let fields: Vec<&str> = user.split(';').collect();
+    let others = [client_id, fields.first().copied().unwrap_or_default()];
+    let text = others.into_iter().find(|text| password_matches(key, text, password))?;
+    Some(format!("it is the HMAC of `{text}`"))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_password_over_another_text_is_told() {
+        let secret: Secret = "MLvMHde65nKPk0Lx+ZThaA==".into();
+        let key = device_key(&secret).expect("base64");
+        let (user, client) =
+            ("L4WG9V9M2MTEST2;21010406;5B1N0;92233720368547758", "L4WG9V9M2MTEST2");
+        let told = |made: &Secret, text: &str| {
+            let password = password(made, text, Digest::Sha1);
+            mistake(&secret, &key, user, client, password.as_bytes())
+        };
+        assert!(told(&secret, user).is_some_and(|text| text.contains("base64 text")));
+        assert_eq!(told(&key, client), Some(format!("it is the HMAC of `{client}`")));
+        assert_eq!(told(&key, "another"), None);
+    }
 
     #[test]
     fn a_client_id_splits_after_ten_characters() {

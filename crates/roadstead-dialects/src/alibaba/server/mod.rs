@@ -42,7 +42,9 @@ use roadstead_core::{Code, DeviceId, Map, Secret, Timestamp, Value};
 use subtle::ConstantTimeEq as _;
 
 use super::alcs::{AccessKey, KeyPair};
-use super::auth::{Method, local_key, login_source, register_source, split_user_name};
+use super::auth::{
+    Method, local_key, login_mistake, login_source, register_source, split_user_name,
+};
 use super::client::{ClientId, Purpose};
 use super::settings::Settings;
 use super::{codes, http};
@@ -145,8 +147,17 @@ impl Cloud for AlibabaCloud {
                     let verify = |text: &str| method.verify(secret.expose(), text, password);
                     verify(&plain) || extended.as_deref().is_some_and(verify)
                 };
-                let detail = "the password is not the HMAC of the log-in under the device secret";
-                secrets.any(fits).then_some(()).ok_or_else(|| bad(detail))
+                if secrets.any(fits) {
+                    return Ok(());
+                }
+                let (ids, stamp) = ((id.base, hello.client_id), id.get("timestamp"));
+                let mistake = self::secrets(&account.device).find_map(|secret| {
+                    let names = (node, product);
+                    login_mistake(secret.expose(), password, method, ids, names, stamp)
+                });
+                Err(bad(&mistake.unwrap_or_else(|| {
+                    format!("the password is not the HMAC of `{plain}` under the device secret")
+                })))
             }
         }
     }

@@ -29,7 +29,7 @@ use roadstead_core::device::{Device, Fingerprint};
 use roadstead_core::product::{Auth, Product};
 use roadstead_core::{Code, DeviceId, Map, Secret, SpaceId, Timestamp, Value};
 
-use super::auth::{ClientId, Kind, Sign, is_stamp, lag, member_secret, password_matches};
+use super::auth::{ClientId, Kind, Sign, is_stamp, lag, member_secret, mistake, password_matches};
 use super::settings::Settings;
 use super::{DEVICE_ID_MAX, codes, is_id};
 use crate::cloud::{
@@ -103,7 +103,12 @@ impl HuaweiCloud {
         if known.any(|secret| password_matches(sign, stamp, secret.expose(), password)) {
             return Ok(());
         }
-        let detail = "the password is not the HMAC of the device secret under the time stamp";
+        let node = device.id.as_str();
+        let how = secrets(device).find_map(|s| mistake(stamp, s.expose(), node, password));
+        let how = how.map_or_else(String::new, |how| format!(": {how}"));
+        let detail = format!(
+            "the password is not the HMAC of the device secret under the time stamp `{stamp}`{how}"
+        );
         Err(Refusal::new("auth.bad_password", detail))
     }
 

@@ -29,7 +29,7 @@ use roadstead_core::device::Device;
 use roadstead_core::product::Auth;
 use roadstead_core::{Code, Map, Secret, Timestamp, Value};
 
-use super::auth::{BASE64, UserName, device_key, password_matches, split_client_id};
+use super::auth::{BASE64, UserName, device_key, mistake, password_matches, split_client_id};
 use super::settings::Settings;
 use super::{codes, http};
 use crate::cloud::{Account, Call, Claim, Cloud, Hello, HttpRequest, Refusal, Session, Tls};
@@ -72,7 +72,11 @@ impl TencentCloud {
             Refusal::new("auth.no_credential", "the registered secret is not base64")
         })?;
         if !password_matches(&key, user, password) {
-            let detail = "the password is not the HMAC of the user name under the device secret";
+            let how = mistake(secret, &key, user, hello.client_id, password);
+            let how = how.map_or_else(String::new, |how| format!(": {how}"));
+            let detail = format!(
+                "the password is not the HMAC of the user name `{user}` under the device secret{how}"
+            );
             return Err(Refusal::new("auth.bad_password", detail));
         }
         match UserName::parse(user) {
