@@ -25,6 +25,7 @@ use roadstead_wire::http::Response;
 use roadstead_wire::mqtt::codec::{Decoder, encode};
 use roadstead_wire::mqtt::packet::Version;
 use roadstead_wire::mqtt::topic::{Filter, check_name};
+use roadstead_wire::ws::{self, Role};
 
 mod account;
 
@@ -535,6 +536,37 @@ pub fn doctor(data: &[u8]) {
     assert!(!text.contains(|c: char| c.is_control() && c != '\n'));
 }
 
+/// WebSocket frames as both sides read them: pieces change nothing, and what is read can be written
+/// and read again.
+pub fn websocket(data: &[u8]) {
+    let Some((first, rest)) = data.split_first() else { return };
+    let role = if first % 2 == 0 { Role::Server } else { Role::Client };
+    let mask = (role == Role::Server).then_some([1, 2, 3, *first]);
+    let whole = messages(role, &[rest]);
+    let pieces: Vec<&[u8]> = rest.chunks(1 + usize::from(first / 2)).collect();
+    assert_eq!(whole, messages(role, &pieces));
+    for message in whole.0.iter().filter(|message| **message != ws::Message::Binary) {
+        let mut bytes = Vec::new();
+        ws::write(message, mask, &mut bytes);
+        assert_eq!(messages(role, &[&bytes]).0, [message.clone()]);
+    }
+}
+
+fn messages(role: Role, pieces: &[&[u8]]) -> (Vec<ws::Message>, Option<ws::Broken>) {
+    let (mut reader, mut read) = (ws::Reader::new(role, PACKET_BYTES_MAX as usize), Vec::new());
+    for piece in pieces {
+        reader.feed(piece);
+        loop {
+            match reader.read() {
+                Ok(Some(message)) => read.push(message),
+                Ok(None) => break,
+                Err(broken) => return (read, Some(broken)),
+            }
+        }
+    }
+    (read, None)
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -545,7 +577,7 @@ mod tests {
     type Target = fn(&[u8]);
 
     /// Every target by name.
-    const TARGETS: [(&str, Target); 26] = [
+    const TARGETS: [(&str, Target); 27] = [
         ("airlink", airlink),
         ("airlink_airkiss", airlink_airkiss),
         ("airlink_esptouch", airlink_esptouch),
@@ -572,6 +604,7 @@ mod tests {
         ("product_archive", product_archive),
         ("softap", softap),
         ("tencent_comm", tencent_comm),
+        ("websocket", websocket),
     ];
 
     /// Replays each input whole, cut everywhere and with each byte changed.
