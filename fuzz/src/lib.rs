@@ -369,27 +369,27 @@ pub fn airlink(data: &[u8]) {
     let _ = hopper.reason().code();
 }
 
-/// Words for the receiver of AirKiss; see [`words`].
+/// Words for the receiver of AirKiss.
 pub fn airlink_airkiss(data: &[u8]) {
     words(Scheme::AirKiss, data);
 }
 
-/// Words for the receiver of EspTouch; see [`words`].
+/// Words for the receiver of EspTouch.
 pub fn airlink_esptouch(data: &[u8]) {
     words(Scheme::EspTouch, data);
 }
 
-/// Words for the receiver of EspTouch2; see [`words`].
+/// Words for the receiver of EspTouch2.
 pub fn airlink_esptouch2(data: &[u8]) {
     words(Scheme::EspTouch2, data);
 }
 
-/// Words for the receiver of SimpleConfig; see [`words`].
+/// Words for the receiver of SimpleConfig.
 pub fn airlink_simpleconfig(data: &[u8]) {
     words(Scheme::SimpleConfig, data);
 }
 
-/// Words for the receiver of SmartConfig; see [`words`].
+/// Words for the receiver of SmartConfig.
 pub fn airlink_smartconfig(data: &[u8]) {
     words(Scheme::SmartConfig, data);
 }

@@ -49,7 +49,7 @@ impl Operation {
             return Role::Viewer;
         }
         match (noun, &*self.method) {
-            ("users" | "strangers", _) => Role::Admin,
+            ("users" | "strangers" | "applications", _) => Role::Admin,
             ("access-keys", _) | (_, "GET") => Role::Viewer,
             // Counting is a question, whatever its method.
             _ if path.ends_with("/count") => Role::Viewer,
