@@ -24,6 +24,7 @@ pub mod device;
 pub mod gizwits;
 pub mod huawei;
 pub mod tencent;
+mod value;
 
 #[cfg(feature = "server")]
 use alloc::boxed::Box;

@@ -8,14 +8,41 @@
 //!
 //! Source: Huawei §3.2, §7.1.
 
-use alloc::format;
 use alloc::string::String;
 
-use roadstead_core::limit::VALUE_DEPTH_MAX;
 use roadstead_core::product::{DataType, Parameter, Violation};
 use roadstead_core::{Map, Timestamp, Value};
 
 use super::time;
+use crate::value::{self, Coding, whole};
+
+/// The vendor's coding.
+struct Capability;
+
+impl Coding for Capability {
+    const KEEPS_UNKNOWN_MEMBERS: bool = true;
+
+    fn read(ty: &DataType, value: Value) -> Result<Value, Violation> {
+        match (ty, value) {
+            (DataType::Int { .. }, Value::Number(n)) => Ok(whole(n)),
+            (DataType::Time, Value::String(text)) => match time::parse(&text) {
+                Some(at) => Ok(Value::from(at.as_millis())),
+                None => Err(Violation::expected("a date like 20151212T121212Z", &text.into())),
+            },
+            // What the vendor codes as we do; the check refuses the rest.
+            (_, value) => Ok(value),
+        }
+    }
+
+    fn write(ty: &DataType, value: &Value) -> Value {
+        match (ty, value) {
+            (DataType::Time, Value::Number(n)) => {
+                n.as_i64().map_or_else(|| value.clone(), |ms| time::compact(Timestamp(ms)).into())
+            }
+            _ => value.clone(),
+        }
+    }
+}
 
 /// Returns the canonical form of a value a device sent, checked against its type.
 ///
@@ -23,83 +50,12 @@ use super::time;
 ///
 /// The first [`Violation`].
 pub(crate) fn to_canonical(ty: &DataType, value: Value) -> Result<Value, Violation> {
-    if is_deeper(&value, VALUE_DEPTH_MAX) {
-        return Err(too_deep());
-    }
-    let value = convert(ty, value)?;
-    ty.check(&value)?;
-    Ok(value)
-}
-
-/// Returns the violation of a value that nests too deep.
-pub(crate) fn too_deep() -> Violation {
-    Violation::new("nested deeper than the limit")
-}
-
-/// The value is not deeper than the limit, so this is not either.
-fn convert(ty: &DataType, value: Value) -> Result<Value, Violation> {
-    match (ty, value) {
-        (DataType::Int { .. }, Value::Number(n)) => Ok(whole(n)),
-        (DataType::Time, Value::String(text)) => match time::parse(&text) {
-            Some(at) => Ok(Value::from(at.as_millis())),
-            None => Err(Violation::expected("a date like 20151212T121212Z", &text.into())),
-        },
-        (DataType::Struct { fields }, Value::Object(object)) => {
-            let inner = |(key, value): (String, Value)| {
-                let field = fields.iter().find(|field| *field.id == *key);
-                let value = match field {
-                    Some(field) => convert(&field.ty, value).map_err(|v| v.inside(&key))?,
-                    None => value,
-                };
-                Ok((key, value))
-            };
-            object.into_iter().map(inner).collect::<Result<Map<_, _>, _>>().map(Value::Object)
-        }
-        (DataType::Array { item, .. }, Value::Array(values)) => {
-            let inner =
-                |(n, value)| convert(item, value).map_err(|v: Violation| v.inside(&format!("{n}")));
-            values.into_iter().enumerate().map(inner).collect::<Result<_, _>>().map(Value::Array)
-        }
-        // What the vendor codes as we do; `check` refuses the rest.
-        (_, value) => Ok(value),
-    }
-}
-
-/// Turns 5.0 into 5: firmware that prints every number with `%f`.
-fn whole(n: serde_json::Number) -> Value {
-    match n.as_f64() {
-        // Exact: an f64 holds every whole number of this range.
-        Some(f) if n.is_f64() && f % 1.0 == 0.0 && f.abs() < 9e15 => Value::from(f as i64),
-        _ => Value::Number(n),
-    }
-}
-
-/// Returns true when `value` nests deeper than `depth` levels below itself.
-pub(crate) fn is_deeper(value: &Value, depth: usize) -> bool {
-    let Some(inner) = depth.checked_sub(1) else {
-        return value.is_array() || value.is_object();
-    };
-    match value {
-        Value::Array(items) => items.iter().any(|item| is_deeper(item, inner)),
-        Value::Object(object) => object.values().any(|item| is_deeper(item, inner)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-    }
+    value::to_canonical::<Capability>(ty, value)
 }
 
 /// Returns the vendor's form of a canonical value. A value that does not fit is left as it is.
 pub(crate) fn to_wire(ty: &DataType, value: &Value) -> Value {
-    match (ty, value) {
-        (DataType::Time, Value::Number(n)) => {
-            n.as_i64().map_or_else(|| value.clone(), |ms| time::compact(Timestamp(ms)).into())
-        }
-        (DataType::Struct { fields }, Value::Object(object)) => {
-            Value::Object(fields_to_wire(fields, object))
-        }
-        (DataType::Array { item, .. }, Value::Array(values)) => {
-            Value::Array(values.iter().map(|value| to_wire(item, value)).collect())
-        }
-        _ => value.clone(),
-    }
+    value::to_wire::<Capability>(ty, value)
 }
 
 /// Returns the vendor's form of named canonical values; unknown names stay as they are.
@@ -107,12 +63,7 @@ pub(crate) fn fields_to_wire(
     fields: &[Parameter],
     values: &Map<String, Value>,
 ) -> Map<String, Value> {
-    let field = |key: &str| fields.iter().find(|field| *field.id == *key);
-    let wire = |(key, value): (&String, &Value)| {
-        let value = field(key).map_or_else(|| value.clone(), |field| to_wire(&field.ty, value));
-        (key.clone(), value)
-    };
-    values.iter().map(wire).collect()
+    value::fields_to_wire::<Capability>(fields, values)
 }
 
 /// Returns the canonical form of named values, and the first that did not fit.
@@ -120,19 +71,7 @@ pub(crate) fn fields_to_canonical(
     fields: &[Parameter],
     values: Map<String, Value>,
 ) -> (Map<String, Value>, Option<Violation>) {
-    let mut canonical = Map::new();
-    let mut wrong = None;
-    for (key, value) in values {
-        let converted = match fields.iter().find(|field| *field.id == *key) {
-            Some(field) => to_canonical(&field.ty, value),
-            None => Err(Violation::new("not in the model")),
-        };
-        match converted {
-            Ok(value) => drop(canonical.insert(key, value)),
-            Err(violation) => wrong = wrong.or_else(|| Some(violation.inside(&key))),
-        }
-    }
-    (canonical, wrong)
+    value::fields_to_canonical::<Capability>(fields, values, false)
 }
 
 #[cfg(test)]

@@ -11,15 +11,48 @@
 //!
 //! Source: Tencent §7; SDK 3.1.5 prints bools with `%u`.
 
-use alloc::format;
 use alloc::string::String;
 
-use roadstead_core::limit::VALUE_DEPTH_MAX;
-use roadstead_core::product::{DataType, EnumItem, Parameter, Violation};
+use roadstead_core::product::{DataType, Parameter, Violation};
 use roadstead_core::{Map, Value};
+
+use crate::value::{self, Coding, code_of, name_of, whole, zero_or_one};
 
 /// A Unix time above this is in milliseconds: as seconds it would lie beyond the year 5000.
 pub(crate) const SECONDS_MAX: u64 = 100_000_000_000;
+
+/// The vendor's coding.
+struct Template;
+
+impl Coding for Template {
+    const KEEPS_UNKNOWN_MEMBERS: bool = false;
+
+    fn read(ty: &DataType, value: Value) -> Result<Value, Violation> {
+        match (ty, value) {
+            (DataType::Bool { .. }, Value::Number(n)) => zero_or_one(n),
+            (DataType::Int { .. }, Value::Number(n)) => Ok(whole(n)),
+            (DataType::Enum { items }, value) => name_of(items, value),
+            (DataType::Time, Value::Number(n)) => {
+                let value = whole(n);
+                let seconds = value.as_i64().filter(|s| s.unsigned_abs() <= SECONDS_MAX);
+                Ok(seconds.map_or(value, |s| Value::from(s * 1000)))
+            }
+            // What the vendor codes as we do; the check refuses the rest.
+            (_, value) => Ok(value),
+        }
+    }
+
+    fn write(ty: &DataType, value: &Value) -> Value {
+        match (ty, value) {
+            (DataType::Bool { .. }, Value::Bool(on)) => Value::from(u8::from(*on)),
+            (DataType::Enum { items }, Value::String(name)) => code_of(items, name),
+            (DataType::Time, Value::Number(n)) => {
+                n.as_i64().map_or_else(|| value.clone(), |ms| Value::from(ms.div_euclid(1000)))
+            }
+            _ => value.clone(),
+        }
+    }
+}
 
 /// Returns the canonical form of a value a device sent, checked against its type.
 ///
@@ -27,109 +60,12 @@ pub(crate) const SECONDS_MAX: u64 = 100_000_000_000;
 ///
 /// The first [`Violation`].
 pub(crate) fn to_canonical(ty: &DataType, value: Value) -> Result<Value, Violation> {
-    let value = convert(ty, value, VALUE_DEPTH_MAX)?;
-    ty.check(&value)?;
-    Ok(value)
-}
-
-fn convert(ty: &DataType, value: Value, depth: usize) -> Result<Value, Violation> {
-    let Some(depth) = depth.checked_sub(1) else {
-        return Err(Violation::new("nested deeper than the limit"));
-    };
-    match (ty, value) {
-        (DataType::Bool { .. }, Value::Number(n)) => match n.as_u64() {
-            Some(n @ 0..=1) => Ok(Value::Bool(n == 1)),
-            _ => Err(Violation::expected("0 or 1", &Value::Number(n))),
-        },
-        (DataType::Int { .. }, Value::Number(n)) => Ok(whole(n)),
-        (DataType::Enum { items }, value) => name_of(items, value),
-        (DataType::Time, Value::Number(n)) => {
-            let value = whole(n);
-            let seconds = value.as_i64().filter(|s| s.unsigned_abs() <= SECONDS_MAX);
-            Ok(seconds.map_or(value, |s| Value::from(s * 1000)))
-        }
-        (DataType::Struct { fields }, Value::Object(object)) => {
-            let inner = |(key, value): (String, Value)| {
-                let Some(field) = fields.iter().find(|field| *field.id == *key) else {
-                    return Err(Violation::new("not in the model").inside(&key));
-                };
-                let value = convert(&field.ty, value, depth).map_err(|v| v.inside(&key))?;
-                Ok((key, value))
-            };
-            object.into_iter().map(inner).collect::<Result<Map<_, _>, _>>().map(Value::Object)
-        }
-        (DataType::Array { item, .. }, Value::Array(values)) => {
-            let inner = |(n, value)| {
-                convert(item, value, depth).map_err(|v: Violation| v.inside(&format!("{n}")))
-            };
-            values.into_iter().enumerate().map(inner).collect::<Result<_, _>>().map(Value::Array)
-        }
-        (DataType::Any, value) if is_deeper(&value, depth) => {
-            Err(Violation::new("nested deeper than the limit"))
-        }
-        // What the vendor codes as we do; `check` refuses the rest.
-        (_, value) => Ok(value),
-    }
-}
-
-/// Turns 5.0 into 5: some firmware prints every number as a float.
-fn whole(n: serde_json::Number) -> Value {
-    match n.as_f64() {
-        // Exact: an f64 holds every whole number of this range.
-        Some(f) if n.is_f64() && f % 1.0 == 0.0 && f.abs() < 9e15 => Value::from(f as i64),
-        _ => Value::Number(n),
-    }
-}
-
-fn name_of(items: &[EnumItem], value: Value) -> Result<Value, Violation> {
-    let code = match &value {
-        Value::Number(n) => whole(n.clone()).as_i64(),
-        Value::String(text) => {
-            if items.iter().any(|item| *item.name == **text) {
-                return Ok(value);
-            }
-            text.parse().ok()
-        }
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    };
-    let item = code.and_then(|code| items.iter().find(|item| item.code == Some(code)));
-    match item {
-        Some(item) => Ok(Value::from(&*item.name)),
-        None => Err(Violation::expected("a value of the enum", &value)),
-    }
-}
-
-/// Returns true when `value` nests deeper than `depth` levels below itself.
-pub(crate) fn is_deeper(value: &Value, depth: usize) -> bool {
-    let Some(inner) = depth.checked_sub(1) else {
-        return value.is_array() || value.is_object();
-    };
-    match value {
-        Value::Array(items) => items.iter().any(|item| is_deeper(item, inner)),
-        Value::Object(object) => object.values().any(|item| is_deeper(item, inner)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-    }
+    value::to_canonical::<Template>(ty, value)
 }
 
 /// Returns the vendor's form of a canonical value. A value that does not fit is left as it is.
 pub(crate) fn to_wire(ty: &DataType, value: &Value) -> Value {
-    match (ty, value) {
-        (DataType::Bool { .. }, Value::Bool(on)) => Value::from(u8::from(*on)),
-        (DataType::Enum { items }, Value::String(name)) => {
-            let code = items.iter().find(|item| *item.name == **name).and_then(|item| item.code);
-            code.map_or_else(|| value.clone(), Value::from)
-        }
-        (DataType::Time, Value::Number(n)) => {
-            n.as_i64().map_or_else(|| value.clone(), |ms| Value::from(ms.div_euclid(1000)))
-        }
-        (DataType::Struct { fields }, Value::Object(object)) => {
-            Value::Object(fields_to_wire(fields, object))
-        }
-        (DataType::Array { item, .. }, Value::Array(values)) => {
-            Value::Array(values.iter().map(|value| to_wire(item, value)).collect())
-        }
-        _ => value.clone(),
-    }
+    value::to_wire::<Template>(ty, value)
 }
 
 /// Returns the vendor's form of named canonical values; unknown names stay as they are.
@@ -137,32 +73,15 @@ pub(crate) fn fields_to_wire(
     fields: &[Parameter],
     values: &Map<String, Value>,
 ) -> Map<String, Value> {
-    let field = |key: &str| fields.iter().find(|field| *field.id == *key);
-    let wire = |(key, value): (&String, &Value)| {
-        let value = field(key).map_or_else(|| value.clone(), |field| to_wire(&field.ty, value));
-        (key.clone(), value)
-    };
-    values.iter().map(wire).collect()
+    value::fields_to_wire::<Template>(fields, values)
 }
 
-/// Returns the canonical form of named values, and what did not fit: key and reason.
+/// Returns the canonical form of named values, and the first that did not fit.
 pub(crate) fn fields_to_canonical(
     fields: &[Parameter],
     values: Map<String, Value>,
 ) -> (Map<String, Value>, Option<Violation>) {
-    let mut canonical = Map::new();
-    let mut wrong = None;
-    for (key, value) in values {
-        let converted = match fields.iter().find(|field| *field.id == *key) {
-            Some(field) => to_canonical(&field.ty, value),
-            None => Err(Violation::new("not in the model")),
-        };
-        match converted {
-            Ok(value) => drop(canonical.insert(key, value)),
-            Err(violation) => wrong = wrong.or_else(|| Some(violation.inside(&key))),
-        }
-    }
-    (canonical, wrong)
+    value::fields_to_canonical::<Template>(fields, values, false)
 }
 
 #[cfg(test)]
@@ -171,10 +90,12 @@ mod tests {
     use std::string::ToString;
     use std::vec;
 
-    use roadstead_core::product::{Extra, Range};
+    use roadstead_core::limit::VALUE_DEPTH_MAX;
+    use roadstead_core::product::{EnumItem, Extra, Range};
     use serde_json::json;
 
     use super::*;
+    use crate::value::is_deeper;
 
     fn color() -> DataType {
         let item = |name: &str, code| EnumItem {

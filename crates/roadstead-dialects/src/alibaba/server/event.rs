@@ -16,8 +16,9 @@ use super::reply::Kind;
 use super::scene::Scene;
 use crate::alibaba::payload::Request;
 use crate::alibaba::settings::UnknownKeys;
-use crate::alibaba::value::{fields_to_canonical, is_deeper, split_name};
+use crate::alibaba::value::{fields_to_canonical, split_name};
 use crate::cloud::Heard;
+use crate::value::is_deeper;
 
 /// Understands `event/{name}/post`.
 pub(super) fn post(

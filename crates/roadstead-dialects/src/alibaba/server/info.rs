@@ -23,9 +23,9 @@ use super::scene::Scene;
 use crate::alibaba::auth::local_key;
 use crate::alibaba::payload::{OK, Request, trim};
 use crate::alibaba::topic::{Verb, sys};
-use crate::alibaba::value::is_deeper;
 use crate::alibaba::{codes, model};
 use crate::cloud::{Heard, Message, Reply};
+use crate::value::is_deeper;
 
 /// Most attributes of one message.
 const ATTRIBUTES_MAX: usize = 64;

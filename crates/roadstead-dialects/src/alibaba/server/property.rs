@@ -23,8 +23,9 @@ use super::scene::Scene;
 use crate::alibaba::payload::Request;
 use crate::alibaba::settings::UnknownKeys;
 use crate::alibaba::topic::{Verb, sys};
-use crate::alibaba::value::{is_deeper, join_name, split_name, to_canonical, to_wire};
+use crate::alibaba::value::{join_name, split_name, to_canonical, to_wire};
 use crate::cloud::{Heard, Message};
+use crate::value::is_deeper;
 
 /// Most values of one batch; the vendor's limit is 200 per message.
 const VALUES_MAX: usize = 512;

@@ -27,8 +27,8 @@ use crate::cloud::{Heard, Message, Portion};
 use crate::huawei::codes;
 use crate::huawei::settings::Settings;
 use crate::huawei::topic::{Leaf, Topic};
-use crate::huawei::value::is_deeper;
 use crate::huawei::{DEVICE_ID_MAX, NODE_ID_MAX, PRODUCT_ID_MAX, is_id};
+use crate::value::is_deeper;
 
 /// Most children of one batch report (§3.2).
 const BATCH_MAX: usize = 100;

@@ -26,7 +26,8 @@ use crate::cloud::{Heard, Message};
 use crate::huawei::settings::UnknownKeys;
 use crate::huawei::time::{compact, event_time};
 use crate::huawei::topic::Leaf;
-use crate::huawei::value::{fields_to_canonical, is_deeper};
+use crate::huawei::value::fields_to_canonical;
+use crate::value::is_deeper;
 
 /// Most events of one message.
 const EVENTS_MAX: usize = 64;

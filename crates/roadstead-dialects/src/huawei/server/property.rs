@@ -26,7 +26,8 @@ use crate::cloud::{Heard, Message};
 use crate::huawei::settings::UnknownKeys;
 use crate::huawei::time::event_time;
 use crate::huawei::topic::Leaf;
-use crate::huawei::value::{is_deeper, to_canonical, to_wire, too_deep};
+use crate::huawei::value::{to_canonical, to_wire};
+use crate::value::{is_deeper, too_deep};
 use roadstead_core::limit::VALUE_DEPTH_MAX;
 
 /// Most services of one report; the C SDK sends at most 49 (T11).

@@ -23,7 +23,8 @@ use crate::cloud::{Heard, Message};
 use crate::tencent::codes;
 use crate::tencent::settings::UnknownKeys;
 use crate::tencent::topic::Topic;
-use crate::tencent::value::{fields_to_canonical, is_deeper};
+use crate::tencent::value::fields_to_canonical;
+use crate::value::is_deeper;
 
 /// Most events of one `events_post`; the SDK's buffer holds about ten.
 const EVENTS_MAX: usize = 64;

@@ -24,7 +24,8 @@ use super::session::Scene;
 use super::token;
 use crate::cloud::{Heard, Message};
 use crate::tencent::settings::UnknownKeys;
-use crate::tencent::value::{is_deeper, to_canonical, to_wire};
+use crate::tencent::value::{to_canonical, to_wire};
+use crate::value::is_deeper;
 
 #[derive(Deserialize)]
 struct Body<'a> {
