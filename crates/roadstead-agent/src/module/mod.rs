@@ -79,6 +79,12 @@ impl Ports {
             web: udp.saturating_add(3),
         }
     }
+
+    /// Finds ports that nobody has at this address, for one more module on a machine. `None` when
+    /// there are none.
+    pub fn free(ip: IpAddr) -> Option<Self> {
+        sockets::free_ports(ip)
+    }
 }
 
 /// What is behind the serial line.

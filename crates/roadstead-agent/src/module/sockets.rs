@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use roadstead_dialects::gizwits::lan::{TCP_PORT, WEB_PORT};
 use roadstead_dialects::gizwits::module::ConnId;
@@ -185,6 +186,25 @@ fn bind(local: SocketAddr) -> io::Result<std::net::UdpSocket> {
     let socket = std::net::UdpSocket::bind(local)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+/// Lowest port that [`free_ports`] looks at, and how many it looks at: below the range that systems
+/// take for outgoing connections (Linux: 32768 and above).
+const SEARCHED: (u16, u16) = (20_000, 12_000);
+
+/// Finds ports for one more module at this address: four in a row that nobody has, beginning at a
+/// place of this process's own. `None` when there are none.
+pub(super) fn free_ports(ip: IpAddr) -> Option<Ports> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let own = (std::process::id() % 1500) as u16 * 8;
+    (0..SEARCHED.1 / 4).find_map(|_| {
+        let step = NEXT.fetch_add(4, Ordering::Relaxed);
+        let ports = Ports::around(SEARCHED.0 + own.wrapping_add(step) % SEARCHED.1);
+        let at = |port| SocketAddr::new(ip, port);
+        let udp = [ports.udp, ports.announce].map(|port| bind(at(port)).is_ok());
+        let tcp = [ports.tcp, ports.web].map(|port| std::net::TcpListener::bind(at(port)).is_ok());
+        (udp == [true; 2] && tcp == [true; 2]).then_some(ports)
+    })
 }
 
 fn listen(local: SocketAddr) -> io::Result<TcpListener> {

@@ -36,12 +36,6 @@ impl Drop for Folder {
     }
 }
 
-fn free_port() -> u16 {
-    // Four ports in a row; a loser of the race fails loudly at `serve`.
-    let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    socket.local_addr().expect("address").port()
-}
-
 fn options(folder: &Folder, line: Line) -> Options {
     let mut config = Config::new([2, 0, 0, 0, 0, 1]);
     (config.api_host, config.api_port) = ("127.0.0.1".into(), 9);
@@ -49,7 +43,7 @@ fn options(folder: &Folder, line: Line) -> Options {
         config,
         policy: Policy::document().fast(),
         lan: Ipv4Addr::LOCALHOST.into(),
-        ports: Ports::around(free_port()),
+        ports: Ports::free(Ipv4Addr::LOCALHOST.into()).expect("free ports"),
         broadcast: None,
         data_dir: folder.0.clone(),
         factory: Flash { network: Some((b"lab"[..].into(), "lab".into())), ..Flash::default() },

@@ -71,11 +71,16 @@ impl Script {
     ///
     /// An event that came before one which was waited for earlier is not lost.
     pub(crate) async fn event(&mut self, name: &str) -> Value {
+        self.event_within(name, PATIENCE).await
+    }
+
+    /// The same with more patience, for a script that is silent while it works.
+    async fn event_within(&mut self, name: &str, patience: Duration) -> Value {
         if let Some(at) = self.pending.iter().position(|event| event["event"] == name) {
             return self.pending.remove(at);
         }
         loop {
-            let line = timeout(PATIENCE, self.lines.next_line()).await;
+            let line = timeout(patience, self.lines.next_line()).await;
             let line = line.unwrap_or_else(|_| panic!("no `{name}` in time: {:#?}", self.seen));
             let Some(line) = line.expect("output") else {
                 panic!("the script ended before `{name}`: {:#?}", self.seen);
@@ -315,7 +320,7 @@ async fn schemathesis_finds_no_call_that_breaks_or_half_works() {
         ["--examples", "3"],
     ];
     let mut script = Script::start(&python, "api_fuzz.py", &args.concat());
-    let done = script.event("done").await;
+    let done = script.event_within("done", 15 * PATIENCE).await;
     assert!(done["operations"].as_u64() >= Some(100), "{done}");
     assert!(done["refused"].as_u64() >= Some(100), "{done}");
     script.ends_well().await;

@@ -13,7 +13,7 @@ use crate::mqtt::{Device, connect, topic};
 use crate::platform::{DEVICE_SECRET, PRODUCT, PRODUCT_SECRET, Platform, lamp_model};
 
 /// A test waits this long for something that must come.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Another secret of the right shape.
 pub(super) const WRONG: &str = "AAAAAAAAAAAAAAAAAAAAAA==";
 /// A product whose devices must be known before they register.

@@ -33,7 +33,7 @@ const MAC: [u8; 6] = [0x02, 0x47, 0x49, 0x5A, 0x00, 0x02];
 const NODE: &str = "0247495A0002";
 const SSID: &[u8] = b"Office";
 /// Longest wait for anything.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a relay does to a connection.
 #[derive(Clone, Copy)]
@@ -187,8 +187,7 @@ impl Running {
 }
 
 fn free_ports() -> Ports {
-    let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    Ports::around(socket.local_addr().expect("address").port())
+    Ports::free(Ipv4Addr::LOCALHOST.into()).expect("free ports")
 }
 
 fn flash(folder: &Path) -> Flash {
